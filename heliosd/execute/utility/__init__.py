@@ -1,0 +1,1 @@
+"""Utility statements: one function per statement, declared with `@runs` (see registry.py)."""
