@@ -1,0 +1,382 @@
+"""What a database consists of: frozen objects with an oid, an owner, an acl and a version.
+
+An object is replaced, never changed; `version` is new with each replacement and unique in the
+process, so a plan that holds (oid, version) pairs knows by comparing them whether it is stale.
+Expressions (defaults, checks, index keys, view queries) rest as canonical, schema-qualified SQL
+text beside the `Reference`s that they depend on. Numbers of columns are PostgreSQL's attnums:
+1-based, never reused; a stored row has one slot per attnum (`attnum - 1`), dropped ones included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias
+
+FIRST_USER_OID: Final = 16384
+"""Oids below belong to what every database has."""
+
+PG_CATALOG_OID: Final = 11
+PUBLIC_OID: Final = 2200
+INFORMATION_SCHEMA_OID: Final = 13211
+BOOTSTRAP_ROLE_OID: Final = 10
+PUBLIC_ROLE: Final = 0
+"""The grantee that stands for everybody."""
+
+NAME_BYTES_MAX: Final = 63
+"""Longer identifiers are cut by the lexer, as PostgreSQL does."""
+
+DEFAULT_COLLATION: Final = 100
+C_COLLATION: Final = 950
+
+Privileges: TypeAlias = str
+"""Privilege letters as in aclitem: r a w d D x t (tables), U C T c s A."""
+
+
+@dataclass(frozen=True, slots=True)
+class AclItem:
+    """`grantee` (0 = PUBLIC) holds `privileges`, those in `options` WITH GRANT OPTION."""
+
+    grantee: int
+    grantor: int
+    privileges: Privileges
+    options: Privileges = ""
+
+
+Acl: TypeAlias = tuple[AclItem, ...] | None
+"""None: never granted or revoked, so the kind's defaults hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An expression's dependence on an object, or on one column of it (`attnum` > 0)."""
+
+    oid: int
+    attnum: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogObject:
+    """What all objects share. `database` is 0 for those that all databases see."""
+
+    oid: int
+    name: str
+    owner: int = BOOTSTRAP_ROLE_OID
+    acl: Acl = None
+    database: int = 0
+    version: int = 0
+    comment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database(CatalogObject):
+    """A name space of schemas. Lives among the shared objects."""
+
+    is_template: bool = False
+    allows_connections: bool = True
+    connection_limit: int = -1
+    encoding: str = "UTF8"
+    collation: str = "C.UTF-8"
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership:
+    """`role` (oid) counts as a member; granted by `grantor`."""
+
+    role: int
+    grantor: int
+    admin_option: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role(CatalogObject):
+    """A role; `member_of` are its direct memberships. `verifier` is for SCRAM, never a text."""
+
+    superuser: bool = False
+    inherit: bool = True
+    create_role: bool = False
+    create_db: bool = False
+    login: bool = False
+    replication: bool = False
+    bypass_rls: bool = False
+    connection_limit: int = -1
+    verifier: str | None = field(default=None, repr=False)
+    valid_until: int | None = None
+    """Microseconds since 2000-01-01 UTC, as in timestamptz values."""
+    member_of: tuple[Membership, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    database_settings: tuple[tuple[int, str, str], ...] = ()
+    """(database oid, setting, value): ALTER ROLE ... IN DATABASE ... SET."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema(CatalogObject):
+    """A name space of relations, types and functions inside a database."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a relation; `default` is canonical SQL (also a generated column's expression)."""
+
+    attnum: int
+    name: str
+    type_oid: int
+    typmod: int = -1
+    not_null: bool = False
+    default: str | None = None
+    default_oid: int = 0
+    default_references: tuple[Reference, ...] = ()
+    identity: Literal["", "a", "d"] = ""
+    generated: Literal["", "s"] = ""
+    collation: int = 0
+    dropped: bool = False
+    comment: str | None = None
+    acl: Acl = None
+    statistics_target: int = -1
+    storage: str = ""
+    """PostgreSQL's storage letter where ALTER COLUMN SET STORAGE chose one; '' = the type's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexKey:
+    """One key of an index: a column (`attnum` > 0) or an expression (canonical SQL)."""
+
+    attnum: int = 0
+    expression: str | None = None
+    type_oid: int = 0
+    typmod: int = -1
+    collation: int = 0
+    descending: bool = False
+    nulls_first: bool = False
+    opclass: str = ""
+    """A class named by the user (text_pattern_ops ...), '' for the type's default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """An index rests inside its table; its name lives among the relations of the table's schema.
+
+    `tree_id` is 0 for the primary key: the table itself is clustered on it.
+    """
+
+    oid: int
+    name: str
+    keys: tuple[IndexKey, ...]
+    included: tuple[int, ...] = ()
+    tree_id: int = 0
+    unique: bool = False
+    primary: bool = False
+    nulls_not_distinct: bool = False
+    predicate: str | None = None
+    constraint: int = 0
+    """Oid of the constraint that it serves, 0 for none."""
+    references: tuple[Reference, ...] = ()
+    """What its expressions and predicate depend on, beside the table's own columns."""
+    method: str = "btree"
+    options: tuple[tuple[str, str], ...] = ()
+    comment: str | None = None
+    clustered: bool = False
+    replica_identity: bool = False
+
+    @cached_property
+    def attnums(self) -> tuple[int, ...]:
+        """Key columns; 0 where the key is an expression (as pg_index.indkey)."""
+        return tuple(key.attnum for key in self.keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """A table constraint: kind c(heck), p(rimary key), u(nique), f(oreign key)."""
+
+    oid: int
+    name: str
+    kind: Literal["c", "p", "u", "f"]
+    columns: tuple[int, ...] = ()
+    expression: str | None = None
+    """c: canonical SQL over the table's columns."""
+    references: tuple[Reference, ...] = ()
+    no_inherit: bool = False
+    deferrable: bool = False
+    initially_deferred: bool = False
+    validated: bool = True
+    index: int = 0
+    """p, u: oid of the index that holds it. f: oid of the referenced table's unique index."""
+    referenced_table: int = 0
+    referenced_columns: tuple[int, ...] = ()
+    on_update: Literal["a", "r", "c", "n", "d"] = "a"
+    on_delete: Literal["a", "r", "c", "n", "d"] = "a"
+    on_delete_columns: tuple[int, ...] = ()
+    """f: the columns of SET NULL (a, b) / SET DEFAULT (a, b); () = all."""
+    match_type: Literal["s", "f"] = "s"
+    comment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relation(CatalogObject):
+    """What lives in a schema's relation name space."""
+
+    schema: int
+    persistence: Literal["p", "u", "t"] = "p"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnedRelation(Relation):
+    """A relation that FROM can name: tables, views, sequences, system views."""
+
+    columns: tuple[Column, ...] = ()
+    row_type: int = 0
+
+    @cached_property
+    def live_columns(self) -> tuple[Column, ...]:
+        """The columns that SQL sees, in order."""
+        return tuple(column for column in self.columns if not column.dropped)
+
+    @cached_property
+    def column_by_name(self) -> Mapping[str, Column]:
+        return {column.name: column for column in self.columns if not column.dropped}
+
+    def column(self, attnum: int) -> Column:
+        """The column with this attnum (columns rest in attnum order, dropped ones included)."""
+        return self.columns[attnum - 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(ColumnedRelation):
+    """A table: a storage tree clustered on its primary key.
+
+    `key_kind` "int": one integer primary key column, the key is that integer; "bytes":
+    memcomparable key of the primary key's columns; "row": no primary key, the key is a hidden row
+    number (an int, drawn from the storage sequence `row_sequence`).
+    """
+
+    tree_id: int
+    key_kind: Literal["int", "bytes", "row"]
+    row_sequence: int = 0
+    primary_key: tuple[int, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    referenced_by: tuple[int, ...] = ()
+    """Oids of tables with a foreign key onto this one (itself included)."""
+    options: tuple[tuple[str, str], ...] = ()
+    on_commit: Literal["preserve", "delete", "drop"] = "preserve"
+    row_security: bool = False
+    force_row_security: bool = False
+    replica_identity: Literal["d", "n", "f", "i"] = "d"
+
+    @cached_property
+    def checks(self) -> tuple[Constraint, ...]:
+        """Check constraints in the order in which PostgreSQL tests them: by name."""
+        return tuple(sorted((c for c in self.constraints if c.kind == "c"), key=lambda c: c.name))
+
+    @cached_property
+    def foreign_keys(self) -> tuple[Constraint, ...]:
+        return tuple(c for c in self.constraints if c.kind == "f")
+
+    @cached_property
+    def secondary_indexes(self) -> tuple[Index, ...]:
+        """The indexes that have a tree of their own."""
+        return tuple(index for index in self.indexes if index.tree_id)
+
+    def index_by_oid(self, oid: int) -> Index | None:
+        return next((index for index in self.indexes if index.oid == oid), None)
+
+    def constraint_by_oid(self, oid: int) -> Constraint | None:
+        return next((c for c in self.constraints if c.oid == oid), None)
+
+    def constraint_by_name(self, name: str) -> Constraint | None:
+        return next((c for c in self.constraints if c.name == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexRelation(Relation):
+    """An index as the relation name space sees it; derived from its table, never stored."""
+
+    table: int
+    index: Index
+
+
+@dataclass(frozen=True, kw_only=True)
+class View(ColumnedRelation):
+    """A view: canonical SQL text, bound anew by the owner's eyes where it is used."""
+
+    query: str
+    references: tuple[Reference, ...] = ()
+    check_option: Literal["", "local", "cascaded"] = ""
+    security_barrier: bool = False
+    security_invoker: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sequence(ColumnedRelation):
+    """A sequence's definition; its counter rests in storage under `store_id`."""
+
+    store_id: int
+    type_oid: int = 20
+    start: int = 1
+    increment: int = 1
+    minimum: int = 1
+    maximum: int = 9223372036854775807
+    cache: int = 1
+    cycle: bool = False
+    owned_by: Reference | None = None
+    internal: bool = False
+    """True for an identity column's sequence: it lives and dies with the column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemView(ColumnedRelation):
+    """A relation of pg_catalog or information_schema, computed when read. Never stored.
+
+    `rows` gets the session's `ViewContext` (catalog/views/context.py) and yields rows with a value
+    per column.
+    """
+
+    rows: Callable[[Any], Iterator[tuple[Any, ...]]]
+    kind: Literal["r", "v"] = "r"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypeObject(CatalogObject):
+    """A type made by CREATE TYPE or CREATE DOMAIN: e(num), d(omain), c(omposite)."""
+
+    schema: int
+    kind: Literal["e", "d", "c"]
+    array_oid: int = 0
+    labels: tuple[tuple[int, str], ...] = ()
+    """e: (oid, label) in sort order."""
+    base_type: int = 0
+    typmod: int = -1
+    not_null: bool = False
+    default: str | None = None
+    constraints: tuple[Constraint, ...] = ()
+    columns: tuple[Column, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnStatistics:
+    """What ANALYZE found in one column, in pg_stats' terms. Values are SQL values of the column."""
+
+    attnum: int
+    null_fraction: float = 0.0
+    width: int = 0
+    distinct: float = 0.0
+    """> 0: a number of values; < 0: minus the fraction of rows; 0: unknown."""
+    common_values: tuple[Any, ...] = ()
+    common_frequencies: tuple[float, ...] = ()
+    histogram: tuple[Any, ...] = ()
+    correlation: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics(CatalogObject):
+    """What ANALYZE found in a table; one per analysed table, its oid its own."""
+
+    table: int
+    rows: int = 0
+    pages: int = 0
+    columns: tuple[ColumnStatistics, ...] = ()
+    gathered_at: int = 0
+    """Microseconds since 2000-01-01 UTC."""

@@ -1,0 +1,167 @@
+"""Objects in memory, found by oid and by name: the committed state, or a session's temporary one.
+
+A name is unique in its *name space*: (kind, parent oid, name), where the kind is one letter of
+`NameKind` and the parent a schema, a database, or 0 for roles and databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from heliosd.catalog.objects import (
+    CatalogObject,
+    Database,
+    IndexRelation,
+    Reference,
+    Relation,
+    Role,
+    Schema,
+    Sequence,
+    Statistics,
+    Table,
+    TypeObject,
+    View,
+)
+
+NameKey: TypeAlias = tuple[str, int, str]
+
+RELATION: Final = "r"
+SCHEMA: Final = "n"
+TYPE: Final = "t"
+ROLE: Final = "a"
+DATABASE: Final = "d"
+STATISTICS: Final = "s"
+
+
+def name_key(obj: CatalogObject) -> NameKey:
+    """Where this object's name must be unique."""
+    match obj:
+        case Relation():
+            return (RELATION, obj.schema, obj.name)
+        case Schema():
+            return (SCHEMA, obj.database, obj.name)
+        case TypeObject():
+            return (TYPE, obj.schema, obj.name)
+        case Role():
+            return (ROLE, 0, obj.name)
+        case Database():
+            return (DATABASE, 0, obj.name)
+        case Statistics():
+            return (STATISTICS, obj.table, "")
+    raise AssertionError(f"no name space for {type(obj).__name__}")
+
+
+def derived(obj: CatalogObject) -> Iterator[IndexRelation]:
+    """The relations that exist because `obj` does: a table's indexes."""
+    if isinstance(obj, Table):
+        for index in obj.indexes:
+            yield IndexRelation(
+                oid=index.oid,
+                name=index.name,
+                owner=obj.owner,
+                database=obj.database,
+                version=obj.version,
+                comment=index.comment,
+                schema=obj.schema,
+                persistence=obj.persistence,
+                table=obj.oid,
+                index=index,
+            )
+
+
+def parts(obj: CatalogObject) -> Iterator[int]:
+    """Oids of what has one but rests inside `obj`: constraints and defaults."""
+    if isinstance(obj, Table):
+        for constraint in obj.constraints:
+            yield constraint.oid
+        for column in obj.columns:
+            if column.default_oid:
+                yield column.default_oid
+    elif isinstance(obj, TypeObject):
+        if obj.array_oid:
+            yield obj.array_oid
+        for constraint in obj.constraints:
+            yield constraint.oid
+    elif isinstance(obj, View) and obj.row_type:
+        yield obj.row_type
+    if isinstance(obj, Table) and obj.row_type:
+        yield obj.row_type
+
+
+def references_of(obj: CatalogObject) -> Iterator[Reference]:
+    """What must exist for `obj` to keep its meaning, schemas and owners aside."""
+    match obj:
+        case Table():
+            for column in obj.columns:
+                yield from column.default_references
+                if column.type_oid >= 16384 and not column.dropped:
+                    yield Reference(column.type_oid)
+            for constraint in obj.constraints:
+                yield from constraint.references
+                if constraint.kind == "f":
+                    yield Reference(constraint.referenced_table)
+            for index in obj.indexes:
+                yield from index.references
+        case View():
+            yield from obj.references
+        case Sequence():
+            if obj.owned_by is not None:
+                yield obj.owned_by
+        case TypeObject():
+            yield from obj.references
+            if obj.base_type >= 16384:
+                yield Reference(obj.base_type)
+        case Statistics():
+            yield Reference(obj.table)
+
+
+class CatalogState:
+    """One layer of objects. Not thread-safe: it belongs to the loop's thread."""
+
+    def __init__(self) -> None:
+        self.objects: dict[int, CatalogObject] = {}
+        self.names: dict[NameKey, CatalogObject] = {}
+        self.databases: dict[int, dict[int, CatalogObject]] = {}
+        """database oid -> oid -> object; 0 for shared ones; derived objects included."""
+        self.part_of: dict[int, int] = {}
+        self.dependents: dict[int, set[int]] = {}
+        """oid -> oids of objects that refer to it."""
+        self.schema_generation = 0
+        """Counts changes of schemas, so that resolved search paths can be kept."""
+
+    def add(self, obj: CatalogObject) -> None:
+        """Add an object, or put it in the place of the one with its oid."""
+        old = self.objects.get(obj.oid)
+        if old is not None:
+            self.remove(old)
+        for each in (obj, *derived(obj)):
+            self.objects[each.oid] = each
+            self.names[name_key(each)] = each
+            self.databases.setdefault(each.database, {})[each.oid] = each
+        for part in parts(obj):
+            self.part_of[part] = obj.oid
+        for reference in references_of(obj):
+            self.dependents.setdefault(reference.oid, set()).add(obj.oid)
+        if isinstance(obj, Schema):
+            self.schema_generation += 1
+
+    def remove(self, obj: CatalogObject) -> None:
+        """Take an object out, with its derived ones."""
+        for each in (obj, *derived(obj)):
+            self.objects.pop(each.oid, None)
+            key = name_key(each)
+            holder = self.names.get(key)
+            if holder is not None and holder.oid == each.oid:
+                del self.names[key]
+            self.databases.get(each.database, {}).pop(each.oid, None)
+        for part in parts(obj):
+            self.part_of.pop(part, None)
+        for reference in references_of(obj):
+            holders = self.dependents.get(reference.oid)
+            if holders is not None:
+                holders.discard(obj.oid)
+                if not holders:
+                    del self.dependents[reference.oid]
+        if isinstance(obj, Schema):
+            self.schema_generation += 1
