@@ -378,5 +378,6 @@ class Statistics(CatalogObject):
     rows: int = 0
     pages: int = 0
     columns: tuple[ColumnStatistics, ...] = ()
+    temporary: bool = False
     gathered_at: int = 0
     """Microseconds since 2000-01-01 UTC."""
