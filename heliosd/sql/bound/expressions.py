@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from heliosd.sql.bound.node import identity_node, node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +54,7 @@ class BooleanExpr(Expr):
     collation: ClassVar[int] = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@identity_node
 class Const(Expr):
     """A value of the type's Python representation (ARCHITECTURE section 2); None is NULL."""
 
@@ -75,7 +77,7 @@ class Const(Expr):
         return hash(self._identity())
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Param(Expr):
     """Statement parameter `$number` (1-based)."""
 
@@ -85,7 +87,7 @@ class Param(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Var(Expr):
     """Column `column` (0-based; negative: system column) of rel `rel`."""
 
@@ -97,7 +99,7 @@ class Var(Expr):
     position: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class WholeRow(Expr):
     """The row of a rel as one record (composite) value."""
 
@@ -116,7 +118,7 @@ class CallForm(enum.Enum):
     SQL_SYNTAX = enum.auto()  # EXTRACT(x FROM y), a AT TIME ZONE b, ...
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Call(Expr):
     """A call of a function or an operator; `target.row` is its row form.
 
@@ -153,7 +155,7 @@ class CastMethod(enum.Enum):
     LENGTH = enum.auto()  # apply `typmod` to a value of the same type: varchar(n), numeric(p,s)
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Cast(Expr):
     """`argument` converted to `type`.
 
@@ -172,7 +174,7 @@ class Cast(Expr):
     element: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ElementValue(Expr):
     """Inside `Cast.element`: the array element being converted."""
 
@@ -181,7 +183,7 @@ class ElementValue(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Collate(Expr):
     """`argument COLLATE name`: the value itself; only comparisons see the collation."""
 
@@ -191,22 +193,22 @@ class Collate(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class And(BooleanExpr):
     arguments: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Or(BooleanExpr):
     arguments: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Not(BooleanExpr):
     argument: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class NullTest(BooleanExpr):
     """`argument IS [NOT] NULL`; `row`: a record, NULL when every field is (NOT: none is)."""
 
@@ -215,7 +217,7 @@ class NullTest(BooleanExpr):
     row: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BooleanTest(BooleanExpr):
     """`argument IS [NOT] TRUE|FALSE|UNKNOWN`: `value` is True, False or None. Never NULL."""
 
@@ -224,7 +226,7 @@ class BooleanTest(BooleanExpr):
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class DistinctTest(BooleanExpr):
     """`left IS [NOT] DISTINCT FROM right`; `operator` is the `=` of the common type."""
 
@@ -235,7 +237,7 @@ class DistinctTest(BooleanExpr):
     input_collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class InList(BooleanExpr):
     """`argument [NOT] IN (items)`: `operator` is `=` (`<>` when negated) on the common type."""
 
@@ -246,7 +248,7 @@ class InList(BooleanExpr):
     input_collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ArrayTest(BooleanExpr):
     """`argument operator ANY|ALL (array)`."""
 
@@ -257,7 +259,7 @@ class ArrayTest(BooleanExpr):
     input_collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class RowCompare(BooleanExpr):
     """`(a, b) < (c, d)`: lexicographic. `comparison` is one of < <= > >=.
 
@@ -273,7 +275,7 @@ class RowCompare(BooleanExpr):
     collations: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Case(Expr):
     """`CASE WHEN condition THEN result ... ELSE otherwise END`, results of one type.
 
@@ -289,7 +291,7 @@ class Case(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class CaseValue(Expr):
     """Inside the conditions of a `Case` with a subject: the subject's value."""
 
@@ -298,7 +300,7 @@ class CaseValue(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Coalesce(Expr):
     arguments: tuple[Expr, ...]
     type: int
@@ -306,7 +308,7 @@ class Coalesce(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class NullIf(Expr):
     """NULL when `left = right`, else `left`; `compare_left` is `left` as `operator` wants it."""
 
@@ -320,7 +322,7 @@ class NullIf(Expr):
     input_collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class MinMax(Expr):
     """GREATEST (`greatest`) or LEAST; `less` is the `<` of the type. NULLs are passed over."""
 
@@ -333,7 +335,7 @@ class MinMax(Expr):
     input_collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ArrayConstructor(Expr):
     """`ARRAY[...]`; `nested`: the elements are arrays of the same type, one dimension less."""
 
@@ -345,7 +347,7 @@ class ArrayConstructor(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class RowConstructor(Expr):
     """`ROW(...)`: a record value (a tuple)."""
 
@@ -356,7 +358,7 @@ class RowConstructor(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Subscript(Expr):
     """`array[i][j]` (NULL out of bounds)."""
 
@@ -367,7 +369,7 @@ class Subscript(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Slice(Expr):
     """`array[l:u]...`; a bound of None is open."""
 
@@ -378,7 +380,7 @@ class Slice(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class FieldSelect(Expr):
     """Field number `field` (0-based) of a record value."""
 
@@ -390,7 +392,7 @@ class FieldSelect(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SortKey:
     """One ORDER BY key inside an aggregate or a window; `operator` is its `<` (or USING's)."""
 
@@ -400,7 +402,7 @@ class SortKey:
     operator: SqlOperator | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class AggregateCall(Expr):
     """An aggregate of the query whose targets, HAVING or ORDER BY it stands in."""
 
@@ -419,7 +421,7 @@ class AggregateCall(Expr):
     position: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class WindowCall(Expr):
     """A window function, or an aggregate OVER a window; `window` indexes `Select.windows`."""
 
@@ -435,7 +437,7 @@ class WindowCall(Expr):
     position: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class GroupingCall(Expr):
     """GROUPING(...): bit i (from the right, last argument first) is 1 when key i is not grouped.
 
@@ -449,7 +451,7 @@ class GroupingCall(Expr):
     collation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SetReturningCall(Expr):
     """A set-returning function: in a target list it multiplies rows, in FROM it is a FunctionRel.
 
@@ -465,7 +467,7 @@ class SetReturningCall(Expr):
     variadic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SessionValue(Expr):
     """CURRENT_DATE and the like: `kind` is one of `SESSION_VALUES`, never user text."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from heliosd.sql.bound.expressions import Expr, SortKey
+from heliosd.sql.bound.node import node
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnedRelation, Table
@@ -21,7 +21,7 @@ class SubLinkKind(enum.Enum):
     ARRAY = enum.auto()  # ARRAY(query): its one column as an array
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SubLink(Expr):
     """A subquery as an expression.
 
@@ -41,7 +41,7 @@ class SubLink(Expr):
 # Rels --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class RelColumn:
     """A column of a rel. `hidden` ones (dropped) cannot be named and are not in `*`."""
 
@@ -66,7 +66,7 @@ class Rel:
         def columns(self) -> tuple[RelColumn, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Sample:
     """TABLESAMPLE: `method` is bernoulli or system; `percent` and `repeatable` are float8."""
 
@@ -75,7 +75,7 @@ class Sample:
     repeatable: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class TableRel(Rel):
     """A stored `Table`, a `SystemView` or a `Sequence`.
 
@@ -93,7 +93,7 @@ class TableRel(Rel):
     sample: Sample | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SubqueryRel(Rel):
     """A subquery in FROM, or an expanded view (`view`: its oid, 0 otherwise).
 
@@ -109,7 +109,7 @@ class SubqueryRel(Rel):
     barrier: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class FunctionRel(Rel):
     """Functions in FROM, zipped (ROWS FROM); `ordinality` adds a last int8 column.
 
@@ -126,7 +126,7 @@ class FunctionRel(Rel):
     lateral: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ValuesRel(Rel):
     """`(VALUES ...)` in FROM: rows of expressions of the columns' types."""
 
@@ -137,7 +137,7 @@ class ValuesRel(Rel):
     lateral: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class CteRel(Rel):
     """A reference to `Cte` number `cte`; `recursive`: from inside its own recursive term."""
 
@@ -155,7 +155,7 @@ class JoinKind(enum.Enum):
     FULL = "FULL"
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class JoinRel:
     """A join tree node. It has no number: expressions name the columns of its leaves.
 
@@ -177,7 +177,7 @@ FromItem: TypeAlias = "TableRel | SubqueryRel | FunctionRel | ValuesRel | CteRel
 # Queries -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class ResultColumn:
     """What RowDescription says; `table` and `column` (1-based) are 0 for computed columns."""
 
@@ -188,7 +188,7 @@ class ResultColumn:
     column: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Target:
     """One output expression; `junk` ones serve ORDER BY or DISTINCT only and come last."""
 
@@ -197,7 +197,7 @@ class Target:
     junk: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class OrderKey:
     """ORDER BY: `target` indexes the query's targets (junk ones included)."""
 
@@ -207,7 +207,7 @@ class OrderKey:
     operator: SqlOperator | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class FrameBound:
     """`kind`: unbounded_preceding, preceding, current_row, following, unbounded_following."""
 
@@ -215,7 +215,7 @@ class FrameBound:
     offset: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Window:
     """A window: `mode` is rows, range or groups; `exclude` none, current_row, group or ties."""
 
@@ -235,7 +235,7 @@ class LockStrength(enum.Enum):
     KEY_SHARE = "KEY SHARE"
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class RowLock:
     """FOR UPDATE and its kin on table rel `rel`. `wait`: block, nowait or skip_locked."""
 
@@ -244,7 +244,7 @@ class RowLock:
     wait: str = "block"
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Cte:
     """One WITH query. Numbers are unique in the statement.
 
@@ -262,7 +262,7 @@ class Cte:
     references: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Select:
     """SELECT. `grouping_sets` (indexes into `group_by`) is None for plain grouping.
 
@@ -289,7 +289,7 @@ class Select:
     has_set_returning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class SetOperation:
     """UNION, INTERSECT or EXCEPT (`kind` in lower case); both sides give columns of one type."""
 
@@ -305,7 +305,7 @@ class SetOperation:
     ctes: tuple[Cte, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Values:
     """VALUES as a query."""
 
@@ -324,7 +324,7 @@ Query: TypeAlias = "Select | SetOperation | Values"
 # Data modification -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Assignment:
     """Column number `column` (0-based) of the target table gets `expression`."""
 
@@ -332,7 +332,7 @@ class Assignment:
     expression: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class OnConflict:
     """ON CONFLICT. `arbiters`: index oids; empty (DO NOTHING only): any unique index.
 
@@ -347,7 +347,7 @@ class OnConflict:
     excluded_rel: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Insert:
     """INSERT. For each row of `source` (rel `source_rel`; None: one row) the new row is `row`.
 
@@ -368,7 +368,7 @@ class Insert:
     overriding: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Update:
     """UPDATE. `rel` is the old row; `new_rel` the new one, for `generated` and `returning`."""
 
@@ -384,7 +384,7 @@ class Update:
     ctes: tuple[Cte, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Delete:
     """DELETE. `rel` is the row; `using` the other rels."""
 
@@ -400,7 +400,7 @@ class Delete:
 # The statement -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class Privilege:
     """`as_role` (0: the current role) needs `kind` on an object.
 
@@ -417,7 +417,7 @@ class Privilege:
     as_role: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@node
 class BoundStatement:
     """A bound statement and what it leans on.
 

@@ -55,7 +55,8 @@ def _in_value(value: object) -> Iterator[Expr]:
 
 def children(expression: Expr) -> Iterator[Expr]:
     """The direct operands. A `SubLink`'s query is not one (its `test` is)."""
-    for name in _child_fields(type(expression)):
+    kind: Any = type(expression)
+    for name in _child_fields(kind):
         yield from _in_value(getattr(expression, name))
 
 
@@ -83,7 +84,8 @@ def _rewritten(value: Any, function: Callable[[Expr], Expr]) -> Any:
 def map_children(expression: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """The node with `function` applied to its operands; itself when nothing changed."""
     changes: dict[str, Any] = {}
-    for name in _child_fields(type(expression)):
+    kind: Any = type(expression)
+    for name in _child_fields(kind):
         old = getattr(expression, name)
         new = _rewritten(old, function)
         if new is not old:
@@ -92,7 +94,7 @@ def map_children(expression: Expr, function: Callable[[Expr], Expr]) -> Expr:
 
 
 def transform(expression: Expr, function: Callable[[Expr], Expr | None]) -> Expr:
-    """Top down: where `function` answers an expression it stands, elsewhere operands are visited."""
+    """Top down: where `function` answers it stands, elsewhere the operands are visited."""
     found = function(expression)
     if found is not None:
         return found
