@@ -1,0 +1,199 @@
+"""The hub: one greenlet a running statement, all of them on the event loop's thread.
+
+A statement that must wait (for a lock, a page, a slow reader, its next slice) switches to the hub,
+and the hub switches back when what it waits for has happened. Cancelling is throwing: the error is
+raised out of the very call in which the statement waits.
+
+Fairness. A long statement runs in slices of 0.5 ms. While short work keeps arriving, the next slice
+begins only when as much time has passed for others: long work then gets half of the loop at most.
+Short windows are spun through by `call_soon`, because epoll counts in whole milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import perf_counter_ns
+from typing import Any, Final, TypeVar
+
+from greenlet import getcurrent, greenlet
+
+from helios_storage.scheduler import Blocked, Event
+
+Result = TypeVar("Result")
+
+SLICE_NS: Final = 500_000
+# Short work counts as "keeps arriving" for this long after the last of it.
+ACTIVE_NS: Final = 5_000_000
+
+
+class Task(greenlet):  # type: ignore[misc]  # greenlet ships no types
+    """One running statement (or batch of them) of a session. Made by `Hub.start` only."""
+
+    deadline_ns: int
+    pending: BaseException | None
+    ticket: int
+    cancellable: bool
+    hub: Hub
+
+    def cancel(self, error: BaseException) -> None:
+        """Throw `error` out of the call in which this task waits, or at its next check."""
+        if self.dead:
+            return
+        self.pending = error
+        if self.cancellable:
+            self.hub.wake(self, self.ticket)
+
+
+class Hub:
+    """A `helios_storage` Scheduler on an asyncio loop. All methods: the loop's thread only."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: int = 4) -> None:
+        self._loop = loop
+        self._main = getcurrent()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="helios")
+        self._yielded: deque[Task] = deque()
+        self._turn_scheduled = False
+        self._slice_end_ns = 0
+        self._last_activity_ns = 0
+        self._seen_activity = 0
+        # Connections add one for each readable event: the sign that short work keeps arriving.
+        self.activity = 0
+
+    def start(self, function: Callable[[], None]) -> Task:
+        """Run `function` in a greenlet of its own until it first waits or ends.
+
+        `function` must handle its own errors: what it lets out ends in the loop's handler.
+        """
+        task = Task(function, self._main)
+        # decimal's and other context variables are those of the caller, not fresh ones.
+        task.gr_context = contextvars.copy_context()
+        task.hub = self
+        task.pending = None
+        task.ticket = 0
+        task.cancellable = False
+        task.deadline_ns = perf_counter_ns() + SLICE_NS
+        task.switch()
+        return task
+
+    def can_wait(self) -> bool:
+        """Whether the caller runs in a task: elsewhere waiting raises `Blocked`."""
+        return isinstance(getcurrent(), Task)
+
+    def wait(self, event: Event, timeout_ms: int = 0) -> bool:
+        """Suspend until `event` is set; False when `timeout_ms` (0: none) passed first."""
+        if event.is_set:
+            return True
+        task = getcurrent()
+        if not isinstance(task, Task):
+            raise Blocked
+        self._raise_pending(task)
+        ticket = self._next_ticket(task)
+
+        def wake() -> None:
+            self.wake(task, ticket)
+
+        event.on_set(wake)
+        timer = self._loop.call_later(timeout_ms / 1000, wake) if timeout_ms else None
+        try:
+            self._suspend(task, cancellable=True)
+        finally:
+            event.forget(wake)
+            if timer is not None:
+                timer.cancel()
+        return event.is_set
+
+    def sleep(self, seconds: float) -> None:
+        """Suspend the task for that long; a cancel ends it early."""
+        self.wait(Event(), max(1, round(seconds * 1000)))
+
+    def run_in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
+        """Run `function`, which must release the GIL, in the pool; suspend until it is done.
+
+        Not cancelled half-way: a cancel is thrown when the function has returned.
+        """
+        task = getcurrent()
+        if not isinstance(task, Task):
+            raise Blocked
+        self._raise_pending(task)
+        ticket = self._next_ticket(task)
+        future: Future[Result] = self._pool.submit(function, *args)
+
+        def done(_: Future[Result]) -> None:
+            self._loop.call_soon_threadsafe(self._resume, task, ticket)
+
+        future.add_done_callback(done)
+        self._suspend(task, cancellable=False)
+        return future.result()
+
+    def check_slice(self) -> None:
+        """Give way when this slice is used up. Outside of a task: nothing to give way to."""
+        task = getcurrent()
+        if not isinstance(task, Task):
+            return
+        now = perf_counter_ns()
+        if now < task.deadline_ns and task.pending is None:
+            return
+        self._raise_pending(task)
+        self._next_ticket(task)
+        self._slice_end_ns = now
+        self._yielded.append(task)
+        if not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+        # Its turn comes within a millisecond or so per waiting task: that is soon enough to cancel.
+        self._suspend(task, cancellable=False)
+
+    def wake(self, task: Task, ticket: int) -> None:
+        """Let `task` go on in the loop's next round, unless it has gone on already."""
+        self._loop.call_soon(self._resume, task, ticket)
+
+    def close(self) -> None:
+        """Stop the thread pool; its running calls end first."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _turn(self) -> None:
+        """Give the next slice, or spin while it is the others' time."""
+        now = perf_counter_ns()
+        if self.activity != self._seen_activity:
+            self._seen_activity = self.activity
+            self._last_activity_ns = now
+        others_busy = now - self._last_activity_ns < ACTIVE_NS
+        if others_busy and now - self._slice_end_ns < SLICE_NS:
+            self._loop.call_soon(self._turn)
+            return
+        self._turn_scheduled = False
+        task = self._yielded.popleft()
+        self._resume(task, task.ticket)
+        if self._yielded and not self._turn_scheduled:
+            self._turn_scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _next_ticket(self, task: Task) -> int:
+        """Each suspension has its number, so that a late wake-up finds nobody."""
+        task.ticket += 1
+        return task.ticket
+
+    def _suspend(self, task: Task, *, cancellable: bool) -> None:
+        task.cancellable = cancellable
+        try:
+            self._main.switch()
+        finally:
+            task.cancellable = False
+        self._raise_pending(task)
+
+    def _resume(self, task: Task, ticket: int) -> None:
+        if task.dead or task.ticket != ticket:
+            return
+        task.ticket += 1
+        task.deadline_ns = perf_counter_ns() + SLICE_NS
+        task.switch()
+
+    @staticmethod
+    def _raise_pending(task: Task) -> None:
+        if task.pending is not None:
+            error, task.pending = task.pending, None
+            raise error
