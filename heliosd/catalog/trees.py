@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from helios_storage.spec import TreeSpec
-
 from heliosd.catalog.codec import decode_object, encode_object
 from heliosd.catalog.objects import FIRST_USER_OID, CatalogObject
 

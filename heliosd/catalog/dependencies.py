@@ -1,0 +1,311 @@
+"""What falls with what: the closure of a DROP, and PostgreSQL's words for it.
+
+A `Part` is anything that can be dropped by itself: a whole object, or a column, constraint,
+default or index inside its table. Dependents are either *automatic* (they go along silently: a
+table's owned sequences) or *normal* (RESTRICT refuses because of them, CASCADE reports them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from heliosd.catalog.objects import (
+    CatalogObject,
+    IndexRelation,
+    Reference,
+    Relation,
+    Schema,
+    Sequence,
+    Statistics,
+    Table,
+    TypeObject,
+    View,
+)
+from heliosd.catalog.quoting import quote_identifier
+from heliosd.errors import SqlError
+
+if TYPE_CHECKING:
+    from heliosd.catalog.lookup import Catalog
+
+PartKind = Literal["object", "column", "constraint", "default", "index"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`oid` is the object (for parts of a table: the table's); `sub` an attnum or the part's oid."""
+
+    kind: PartKind
+    oid: int
+    sub: int = 0
+
+
+@dataclass(slots=True)
+class DropPlan:
+    """Everything that goes, dependents before what they depend on."""
+
+    parts: list[Part] = field(default_factory=list)
+    reported: list[tuple[Part, Part]] = field(default_factory=list)
+    """(dependent, what it depends on) of the normal dependents, in PostgreSQL's order."""
+
+    def objects(self) -> list[int]:
+        """Oids of the whole objects that go."""
+        return [part.oid for part in self.parts if part.kind == "object"]
+
+
+def plan_drop(catalog: Catalog, roots: Iterable[Part]) -> DropPlan:
+    """The closure of dropping `roots`.
+
+    As in PostgreSQL, dependents are visited newest first and reported in the reverse order, so
+    that what was created first is named first.
+    """
+    roots = list(roots)
+    walk = _Walk(catalog, frozenset(roots))
+    for root in roots:
+        walk.visit(root, None)
+    plan = DropPlan(walk.order)
+    for part in reversed(walk.order):
+        via = walk.reported.get(part)
+        if via is not None:
+            plan.reported.append((part, via))
+    return plan
+
+
+class _Walk:
+    def __init__(self, catalog: Catalog, roots: frozenset[Part]) -> None:
+        self.catalog = catalog
+        self.roots = roots
+        self.order: list[Part] = []
+        self.seen: set[Part] = set()
+        self.reported: dict[Part, Part] = {}
+
+    def visit(self, part: Part, via: Part | None) -> None:
+        self.seen.add(part)
+        found = sorted(direct_dependents(self.catalog, part), key=lambda d: -_age(d[0]))
+        for dependent, automatic in found:
+            if self._covered(dependent):
+                continue
+            if not automatic:
+                self.reported[dependent] = part
+            self.visit(dependent, part)
+        self.order.append(part)
+
+    def _covered(self, part: Part) -> bool:
+        """Goes anyway: by itself, or with the object or column that it belongs to."""
+        if part in self.seen or part in self.roots:
+            return True
+        if part.kind == "object":
+            return False
+        whole = Part("object", part.oid)
+        return whole in self.seen or whole in self.roots
+
+
+def _age(part: Part) -> int:
+    return part.oid if part.kind in ("object", "column", "default") else part.sub
+
+
+def direct_dependents(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
+    """(dependent, automatic) of one part."""
+    match part.kind:
+        case "object":
+            yield from _of_object(catalog, part)
+        case "column":
+            yield from _of_column(catalog, catalog.table(part.oid), part.sub)
+        case "constraint":
+            table = catalog.table(part.oid)
+            constraint = table.constraint_by_oid(part.sub)
+            if constraint is not None and constraint.index and constraint.kind != "f":
+                yield Part("index", table.oid, constraint.index), True
+        case "index":
+            yield from _foreign_keys_onto_index(catalog, catalog.table(part.oid), part.sub)
+        case "default":
+            return
+
+
+def _of_object(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
+    obj = catalog.by_oid(part.oid)
+    if isinstance(obj, Schema):
+        for member in catalog.in_schema(obj.oid):
+            yield Part("object", member.oid), False
+        return
+    if isinstance(obj, Table):
+        for other_oid in obj.referenced_by:
+            other = catalog.by_oid(other_oid)
+            if isinstance(other, Table) and other.oid != obj.oid:
+                for key in other.foreign_keys:
+                    if key.referenced_table == obj.oid:
+                        yield Part("constraint", other.oid, key.oid), False
+    for dependent in catalog.dependents(part.oid):
+        if dependent.oid != part.oid:
+            yield from _holders(dependent, lambda r: r.oid == part.oid)
+
+
+def _holders(
+    dependent: CatalogObject, matches: Callable[[Reference], bool]
+) -> Iterator[tuple[Part, bool]]:
+    """Which parts of `dependent` hold a matching reference."""
+    match dependent:
+        case Table():
+            for column in dependent.columns:
+                if column.dropped:
+                    continue
+                if any(map(matches, column.default_references)):
+                    kind: PartKind = "column" if column.generated else "default"
+                    yield Part(kind, dependent.oid, column.attnum), False
+                if column.type_oid >= 16384 and matches(Reference(column.type_oid)):
+                    yield Part("column", dependent.oid, column.attnum), False
+            for constraint in dependent.constraints:
+                if constraint.kind != "f" and any(map(matches, constraint.references)):
+                    yield Part("constraint", dependent.oid, constraint.oid), False
+            for index in dependent.indexes:
+                if any(map(matches, index.references)):
+                    yield Part("index", dependent.oid, index.oid), False
+        case Sequence():
+            if dependent.owned_by is not None and matches(dependent.owned_by):
+                yield Part("object", dependent.oid), True
+        case Statistics():
+            yield Part("object", dependent.oid), True
+        case View():
+            yield Part("object", dependent.oid), False
+        case TypeObject():
+            yield Part("object", dependent.oid), False
+
+
+def _of_column(catalog: Catalog, table: Table, attnum: int) -> Iterator[tuple[Part, bool]]:
+    reference = Reference(table.oid, attnum)
+    for constraint in table.constraints:
+        if attnum in constraint.columns:
+            yield Part("constraint", table.oid, constraint.oid), True
+    for index in table.indexes:
+        used = attnum in index.attnums or attnum in index.included
+        if not index.constraint and (used or reference in index.references):
+            yield Part("index", table.oid, index.oid), True
+    for column in table.live_columns:
+        if column.generated and column.attnum != attnum and reference in column.default_references:
+            yield Part("column", table.oid, column.attnum), False
+    for other_oid in table.referenced_by:
+        other = catalog.by_oid(other_oid)
+        if isinstance(other, Table):
+            for key in other.foreign_keys:
+                if key.referenced_table == table.oid and attnum in key.referenced_columns:
+                    yield Part("constraint", other.oid, key.oid), False
+    for dependent in catalog.dependents(table.oid):
+        if dependent.oid != table.oid:
+            yield from _holders(dependent, lambda r: r == reference)
+
+
+def _foreign_keys_onto_index(
+    catalog: Catalog, table: Table, index: int
+) -> Iterator[tuple[Part, bool]]:
+    for other_oid in table.referenced_by:
+        other = catalog.by_oid(other_oid)
+        if isinstance(other, Table):
+            for key in other.foreign_keys:
+                if key.referenced_table == table.oid and key.index == index:
+                    yield Part("constraint", other.oid, key.oid), False
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+
+def describe(catalog: Catalog, part: Part, path: tuple[int, ...]) -> str:
+    """`constraint x on table y`, as PostgreSQL's getObjectDescription; qualified if not visible."""
+    if part.kind == "object":
+        return describe_object(catalog, catalog.by_oid(part.oid), path)
+    table = catalog.table(part.oid)
+    owner = f"table {qualified(catalog, table, path)}"
+    match part.kind:
+        case "column":
+            return f"column {table.column(part.sub).name} of {owner}"
+        case "default":
+            return f"default value for column {table.column(part.sub).name} of {owner}"
+        case "constraint":
+            constraint = table.constraint_by_oid(part.sub)
+            assert constraint is not None
+            return f"constraint {constraint.name} on {owner}"
+    relation = catalog.by_oid(part.sub)
+    return describe_object(catalog, relation, path)
+
+
+def describe_object(catalog: Catalog, obj: CatalogObject | None, path: tuple[int, ...]) -> str:
+    """`table a`, `view s.v`, `schema s`, `role r`."""
+    match obj:
+        case None:
+            return "object"
+        case Relation():
+            return f"{relation_word(obj)} {qualified(catalog, obj, path)}"
+        case Schema():
+            return f"schema {obj.name}"
+        case TypeObject():
+            schema = quote_identifier(catalog.schema_name(obj.schema))
+            name = quote_identifier(obj.name)
+            return f"type {name if obj.schema in path else schema + '.' + name}"
+    return f"{type(obj).__name__.lower()} {obj.name}"
+
+
+def relation_word(relation: Relation) -> str:
+    """table, view, sequence, index."""
+    match relation:
+        case View():
+            return "view"
+        case Sequence():
+            return "sequence"
+        case IndexRelation():
+            return "index"
+    return "table"
+
+
+def qualified(catalog: Catalog, relation: Relation, path: tuple[int, ...]) -> str:
+    """The relation's quoted name, with its schema unless the bare name finds it."""
+    name = quote_identifier(relation.name)
+    found = catalog.relation(None, relation.name, path)
+    if found is not None and found.oid == relation.oid:
+        return name
+    return f"{quote_identifier(catalog.schema_name(relation.schema))}.{name}"
+
+
+def refuse(catalog: Catalog, root: Part, plan: DropPlan, path: tuple[int, ...]) -> SqlError:
+    """2BP01 for a RESTRICT drop that has normal dependents."""
+    lines = [
+        f"{describe(catalog, part, path)} depends on {describe(catalog, via, path)}"
+        for part, via in plan.reported
+    ]
+    return SqlError(
+        "2BP01",
+        f"cannot drop {describe(catalog, root, path)} because other objects depend on it",
+        detail=cut_lines(lines),
+        hint="Use DROP ... CASCADE to drop the dependent objects too.",
+    )
+
+
+def refuse_many(catalog: Catalog, plan: DropPlan, path: tuple[int, ...]) -> SqlError:
+    """As `refuse` for a DROP that names several objects."""
+    error = refuse(catalog, plan.reported[0][1], plan, path)
+    return SqlError(
+        "2BP01",
+        "cannot drop desired object(s) because other objects depend on them",
+        detail=error.detail,
+        hint=error.hint,
+    )
+
+
+def cascade_notice(
+    catalog: Catalog, plan: DropPlan, path: tuple[int, ...]
+) -> tuple[str, str | None] | None:
+    """(message, detail) of CASCADE's notice; None when nothing more goes than was asked."""
+    lines = [f"drop cascades to {describe(catalog, part, path)}" for part, _via in plan.reported]
+    if not lines:
+        return None
+    if len(lines) == 1:
+        return lines[0], None
+    return f"drop cascades to {len(lines)} other objects", cut_lines(lines)
+
+
+def cut_lines(lines: list[str]) -> str:
+    """At most a hundred lines, then a count: what PostgreSQL sends to the client."""
+    if len(lines) <= 100:
+        return "\n".join(lines)
+    rest = len(lines) - 100
+    word = "object" if rest == 1 else "objects"
+    return "\n".join([*lines[:100], f"and {rest} other {word} (see server log for list)"])
