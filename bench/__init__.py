@@ -1,0 +1,1 @@
+"""Comparisons with PostgreSQL: both servers, one interleaved run, ratios."""
