@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import (
+    PG_DATABASE_OWNER_OID,
     PUBLIC_ROLE,
     Acl,
     AclItem,
@@ -138,6 +139,8 @@ def roles_of(catalog: Catalog, role: int, *, inherit_only: bool = True) -> froze
     """The role itself and all it is a member of; through NOINHERIT roles only if asked for."""
     found = {role}
     pending = [role]
+    if role == catalog.database.owner:
+        found.add(PG_DATABASE_OWNER_OID)
     while pending:
         current = catalog.of_kind(Role, pending.pop())
         if current is None or (inherit_only and not current.inherit):

@@ -16,6 +16,7 @@ from heliosd.catalog.objects import (
     FIRST_USER_OID,
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
+    PG_DATABASE_OWNER_OID,
     PUBLIC_OID,
     PUBLIC_ROLE,
     AclItem,
@@ -38,15 +39,12 @@ if TYPE_CHECKING:
 
     from heliosd.types.registry import TypeRegistry
 
-PG_DATABASE_OWNER_OID: Final = 6171
-"""The role that stands for a database's owner: it owns `public`."""
-
 TEMPLATE1_OID: Final = 1
 TEMPLATE0_OID: Final = 4
 POSTGRES_OID: Final = 5
 
 PREDEFINED_ROLES: Final = (
-    (6171, "pg_database_owner"),
+    (PG_DATABASE_OWNER_OID, "pg_database_owner"),
     (6181, "pg_read_all_data"),
     (6182, "pg_write_all_data"),
     (3373, "pg_monitor"),

@@ -34,7 +34,7 @@ PartKind = Literal["object", "column", "constraint", "default", "index"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`oid` is the object (for parts of a table: the table's); `sub` an attnum or the part's oid."""
+    """`oid` is the object, or the table of a part; `sub` an attnum or the part's oid."""
 
     kind: PartKind
     oid: int

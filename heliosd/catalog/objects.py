@@ -21,6 +21,9 @@ PG_CATALOG_OID: Final = 11
 PUBLIC_OID: Final = 2200
 INFORMATION_SCHEMA_OID: Final = 13211
 BOOTSTRAP_ROLE_OID: Final = 10
+PG_DATABASE_OWNER_OID: Final = 6171
+"""The role whose only member is the current database's owner; it owns `public`."""
+
 PUBLIC_ROLE: Final = 0
 """The grantee that stands for everybody."""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from helios_storage.spec import TreeSpec
+from helios_storage.spec import TreeId, TreeSpec
 from heliosd.catalog.codec import decode_object, encode_object
-from heliosd.catalog.objects import FIRST_USER_OID, CatalogObject
+from heliosd.catalog.objects import CatalogObject
 
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from heliosd.catalog.lookup import SharedCatalog
 
-CATALOG_TREE: Final = 1
+CATALOG_TREE: Final = TreeId(1)
 CATALOG_SPEC: Final = TreeSpec(CATALOG_TREE, "int", "tb")
 
 OID_SEQUENCE: Final = 1
@@ -55,15 +55,3 @@ def load_objects(transaction: Transaction, shared: SharedCatalog) -> int:
 def allocate_oid(storage: Storage) -> int:
     """An oid that nothing has had."""
     return storage.sequences.advance(OID_SEQUENCE)
-
-
-__all__ = [
-    "CATALOG_SPEC",
-    "CATALOG_TREE",
-    "FIRST_USER_OID",
-    "OID_SEQUENCE",
-    "allocate_oid",
-    "delete_object",
-    "load_objects",
-    "write_object",
-]
