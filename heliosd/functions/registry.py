@@ -61,9 +61,9 @@ class SqlFunction:
 class InlineAggregate:
     """An aggregate as source that generated loops inline.
 
-    State lives in `len(init)` local names: `{s0}`, `{s1}` ...; `init` and `step` have one expression
-    for each, `{0}` is the argument (not NULL), `final` is the result's expression. All steps of one
-    row are evaluated in order, each seeing the states already stepped.
+    State lives in `len(init)` local names: `{s0}`, `{s1}` ...; `init` and `step` have one
+    expression for each, `{0}` is the argument (not NULL), `final` is the result's expression. All
+    steps of one row are evaluated in order, each seeing the states already stepped.
     `batch`, when not empty, steps a whole list `{0}` of non-NULL argument values at once.
     """
 

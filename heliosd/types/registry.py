@@ -49,11 +49,12 @@ class SqlType:
     """One type. `input`/`output` are text, `receive`/`send` binary (PostgreSQL's words).
 
     `input(text, typmod, ctx)` and `receive(data, typmod, ctx)` apply the type modifier and raise
-    22P02, 22003, 22P03 ... in PostgreSQL's words. `plain_output` and `plain_send`, when set, need no
-    context: row encoders call them on the hot path. `native` says that Python's `<`, `==` and
+    22P02, 22003, 22P03 ... in PostgreSQL's words. `plain_output` and `plain_send`, when set, need
+    no context: row encoders call them on the hot path. `native` says that Python's `<`, `==` and
     `hash` on the values give SQL's order and equality; otherwise `sort_key(value)` orders and
     `hash_key(value)` groups natively. `key_value` maps a value to what the `key` encoder takes
-    (None: the value itself). A type without `key` cannot be indexed; without `ordered` it has no `<`.
+    (None: the value itself). A type without `key` cannot be indexed; without `ordered` it has no
+    `<`.
     """
 
     name: str

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC as PYTHON_UTC
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 # 1970-01-01 to 2000-01-01: values count from 2000, the zone data from 1970.
 _EPOCH_SHIFT_S: Final = 946_684_800
-_EPOCH_1970: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH_1970: Final = datetime(1970, 1, 1, tzinfo=PYTHON_UTC)
 # zoneinfo works on datetime (years 1 to 9999); the Gregorian calendar repeats every 400 years.
 _CYCLE_S: Final = 146_097 * 86_400
 _LOW_S: Final = -62_135_596_800 + 2 * 86_400
@@ -52,8 +53,7 @@ class Zone:
         if self.info is None:
             return self.abbreviation
         moment = _moment(utc_us // 1_000_000 + _EPOCH_SHIFT_S)
-        name = moment.astimezone(self.info).tzname() or ""
-        return name
+        return moment.astimezone(self.info).tzname() or ""
 
     def is_dst_at(self, utc_us: int) -> bool:
         if self.info is None:
