@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from helios_storage.errors import DeadlockDetected, SerializationConflict, StorageError
+
 
 class SqlError(Exception):
     """An error with PostgreSQL's fields, ready for an ErrorResponse.
@@ -81,6 +83,26 @@ def syntax_error(near: str, position: int) -> SqlError:
     if not near:
         return SqlError("42601", "syntax error at end of input", position=position)
     return SqlError("42601", f'syntax error at or near "{near}"', position=position)
+
+
+def from_storage_error(error: StorageError) -> SqlError:
+    """Storage's refusal as a client should see it, in PostgreSQL's words where it has them."""
+    if isinstance(error, DeadlockDetected):
+        detail = "\n".join(
+            f"Process {waiter} waits for {what}; blocked by process {holder}."
+            for waiter, what, holder in error.waits
+        )
+        return SqlError(
+            error.sqlstate, str(error), detail=detail, hint="See server log for query details."
+        )
+    if isinstance(error, SerializationConflict):
+        return SqlError(
+            error.sqlstate,
+            str(error),
+            detail=error.detail,
+            hint="The transaction might succeed if retried." if error.detail else None,
+        )
+    return SqlError(error.sqlstate, str(error))
 
 
 # SQLSTATEs that more than one room raises, by PostgreSQL's condition names (errcodes appendix).
