@@ -45,7 +45,7 @@ bench: install tools
 	$(BIN)/python -m bench.compare
 
 soak: install tools
-	$(BIN)/python -m pytest -m soak --override-ini 'addopts=--strict-markers -q' --timeout 3600
+	$(BIN)/python -m pytest -m soak --override-ini 'addopts=--strict-markers -q' --timeout 3600 $(TESTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
