@@ -142,9 +142,12 @@ def test_binary_copy(connection: Connection, table: str) -> None:
 
 
 def test_a_failed_copy_leaves_nothing(connection: Connection, table: str) -> None:
-    with pytest.raises(psycopg.errors.InvalidTextRepresentation) as caught:
-        with connection.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
-            copy.write(b"1\tok\t1\nx\tbad\t2\n")
+    with (
+        pytest.raises(psycopg.errors.InvalidTextRepresentation) as caught,
+        connection.cursor() as cursor,
+        cursor.copy(f"copy {table} from stdin") as copy,
+    ):
+        copy.write(b"1\tok\t1\nx\tbad\t2\n")
     assert caught.value.diag.context == 'COPY psycopg_t, line 2, column id: "x"'
     assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
 
