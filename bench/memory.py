@@ -16,6 +16,9 @@ import psycopg
 from bench.servers import PASSWORD, Server, start_heliosd
 
 
+Idle = list[psycopg.AsyncConnection[tuple[object, ...]]]
+
+
 def connect(server: Server) -> psycopg.Connection[tuple[object, ...]]:
     """A superuser connection."""
     return psycopg.connect(
@@ -29,9 +32,7 @@ def megabytes(server: Server) -> float:
     return server.memory_kb() / 1024
 
 
-async def open_idle(
-    server: Server, count: int
-) -> list[psycopg.AsyncConnection[tuple[object, ...]]]:
+async def open_idle(server: Server, count: int) -> Idle:
     """`count` logged-in TLS connections."""
     opened = []
     for _ in range(count):
