@@ -1,0 +1,234 @@
+"""pg_type, pg_proc, pg_operator, pg_cast and what else describes types, functions and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from heliosd.catalog.objects import (
+    BOOTSTRAP_ROLE_OID,
+    C_COLLATION,
+    DEFAULT_COLLATION,
+    PG_CATALOG_OID,
+    ColumnedRelation,
+    Table,
+    TypeObject,
+    View,
+)
+from heliosd.catalog.views.declare import Row, catalog_view, fact_rows, relation_facts
+from heliosd.catalog.views.opclasses import opclass_facts
+from heliosd.catalog.views.values import acl_array, array, vector
+from heliosd.types.facts import (
+    FunctionFact,
+    TypeFact,
+    cast_facts,
+    function_facts,
+    operator_facts,
+    type_facts,
+)
+from heliosd.types.oids import OIDS, oid_of
+
+if TYPE_CHECKING:
+    from heliosd.catalog.views.context import ViewContext
+
+_ARRAY_SUBSCRIPT: Final = 6179
+_RAW_SUBSCRIPT: Final = 6180
+_ARRAY_ANALYZE: Final = 3816
+_ENUM_IO: Final = (3504, 3505, 3532, 3533)
+_RECORD_IO: Final = (2290, 2291, 2402, 2403)
+_DOMAIN_IN: Final = 2597
+_DOMAIN_RECEIVE: Final = 2598
+_ARRAY_IO: Final = (750, 751, 2400, 2401)
+_INTERNAL_LANGUAGE: Final = 12
+_SQL_LANGUAGE: Final = 14
+
+
+@catalog_view("pg_type")
+def pg_type(ctx: ViewContext) -> Iterator[Row]:
+    functions = {fact.name: oid for oid, fact in function_facts().items()}
+    row_types = {fact.row_type: fact.oid for fact in relation_facts().values() if fact.row_type}
+    for fact in type_facts().values():
+        yield _built_in(fact, functions, row_types)
+    for made in ctx.catalog.objects(TypeObject):
+        yield _user_made(ctx, made)
+        if made.array_oid:
+            yield _array_type(ctx, made)
+    for relation in ctx.catalog.objects(ColumnedRelation):
+        if relation.row_type and isinstance(relation, Table | View):
+            yield _row_type(relation)
+
+
+def _built_in(fact: TypeFact, functions: dict[str, int], row_types: dict[int, int]) -> Row:
+    is_array = fact.category == "A" and fact.element != 0
+    subscript = _ARRAY_SUBSCRIPT if is_array else (_RAW_SUBSCRIPT if fact.element else 0)
+    typmod_in, typmod_out = (functions.get(name, 0) for name in fact.typmod_names)
+    collation = C_COLLATION if fact.name in ("name", "_name") else DEFAULT_COLLATION
+    return (
+        fact.oid, fact.name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID, fact.size, fact.by_value,
+        fact.kind, fact.category, fact.preferred, True, fact.delimiter,
+        row_types.get(fact.oid, 0), subscript, fact.element, fact.array_oid,
+        *fact.io_oids, typmod_in, typmod_out, _ARRAY_ANALYZE if is_array else 0,
+        fact.align, fact.storage, False, 0, -1, 0,
+        collation if fact.collatable else 0, None, None, None,
+    )  # fmt: skip
+
+
+def _user_made(ctx: ViewContext, made: TypeObject) -> Row:
+    base = ctx.catalog.types.by_oid.get(made.base_type)
+    io: tuple[int, int, int, int]
+    if made.kind == "e":
+        size, by_value, category, align, storage, io = 4, True, "E", "i", "p", _ENUM_IO
+    elif made.kind == "c":
+        size, by_value, category, align, storage, io = -1, False, "C", "d", "x", _RECORD_IO
+    else:
+        assert base is not None
+        names = {fact.name: oid for oid, fact in function_facts().items()}
+        size, by_value, category = base.size, base.by_value, base.category
+        align, storage = base.align, base.storage
+        io = (_DOMAIN_IN, names.get(base.io_names[1], 0), _DOMAIN_RECEIVE,
+              names.get(base.io_names[3], 0))  # fmt: skip
+    return (
+        made.oid, made.name, made.schema, made.owner, size, by_value, made.kind, category,
+        False, True, ",", made.oid if made.kind == "c" else 0, 0, 0, made.array_oid, *io, 0, 0, 0,
+        align, storage, made.not_null, made.base_type, made.typmod, 0,
+        DEFAULT_COLLATION if base is not None and base.collatable else 0,
+        made.default, made.default, acl_array(made.acl, ctx.catalog),
+    )  # fmt: skip
+
+
+def _array_type(ctx: ViewContext, made: TypeObject) -> Row:
+    return (
+        made.array_oid, "_" + made.name, made.schema, made.owner, -1, False, "b", "A",
+        False, True, ",", 0, _ARRAY_SUBSCRIPT, made.oid, 0, *_ARRAY_IO, 0, 0, _ARRAY_ANALYZE,
+        "d" if made.kind == "c" else "i", "x", False, 0, -1, 0, 0, None, None, None,
+    )  # fmt: skip
+
+
+def _row_type(relation: Table | View) -> Row:
+    return (
+        relation.row_type, relation.name, relation.schema, relation.owner, -1, False, "c", "C",
+        False, True, ",", relation.oid, 0, 0, 0, *_RECORD_IO, 0, 0, 0,
+        "d", "x", False, 0, -1, 0, 0, None, None, None,
+    )  # fmt: skip
+
+
+@catalog_view("pg_enum")
+def pg_enum(ctx: ViewContext) -> Iterator[Row]:
+    for made in ctx.catalog.objects(TypeObject):
+        for order, (oid, label) in enumerate(made.labels, 1):
+            yield (oid, made.oid, float(order), label)
+
+
+@catalog_view("pg_proc")
+def pg_proc(_ctx: ViewContext) -> Iterator[Row]:
+    for oid, fact in function_facts().items():
+        yield _function(oid, fact)
+
+
+def _function(oid: int, fact: FunctionFact) -> Row:
+    arguments = [oid_of(name) for name in fact.arguments]
+    outputs = [OIDS[kind] for _name, kind in fact.columns]
+    modes = ["i"] * len(arguments) + ["o"] * len(outputs)
+    language = (
+        _SQL_LANGUAGE
+        if fact.source.lstrip().lower().startswith(("select", "see "))
+        else (_INTERNAL_LANGUAGE)
+    )
+    return (
+        oid, fact.name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID, language, 1.0, float(fact.rows),
+        fact.variadic, 0, fact.kind, False, fact.leakproof, fact.strict, fact.returns_set,
+        fact.volatility, fact.parallel, len(arguments), len(fact.defaults), oid_of(fact.result),
+        vector(arguments),
+        array([*arguments, *outputs]) if outputs else None,
+        array(modes) if outputs else None,
+        array(fact.argument_names) if fact.argument_names else None,
+        ", ".join(fact.defaults) if fact.defaults else None,
+        None, fact.source, None, None, None, None,
+    )  # fmt: skip
+
+
+@catalog_view("pg_aggregate")
+def pg_aggregate(_ctx: ViewContext) -> Iterator[Row]:
+    for oid, fact in function_facts().items():
+        if fact.kind == "a":
+            yield (
+                oid, fact.aggregate_kind or "n", fact.direct, 0, 0, 0, 0, 0, 0, 0, 0,
+                False, False, "r", "r", 0, OIDS["internal"], 0, 0, 0, None, None,
+            )  # fmt: skip
+
+
+@catalog_view("pg_operator")
+def pg_operator(_ctx: ViewContext) -> Iterator[Row]:
+    functions = {fact.name: oid for oid, fact in function_facts().items()}
+    for fact in operator_facts():
+        yield (
+            fact.oid, fact.name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID,
+            "b" if fact.left else "l", fact.merges, fact.hashes,
+            oid_of(fact.left), oid_of(fact.right), oid_of(fact.result),
+            fact.commutator, fact.negator, fact.function_oid,
+            functions.get(fact.restrict, 0), functions.get(fact.join, 0),
+        )  # fmt: skip
+
+
+@catalog_view("pg_cast")
+def pg_cast(_ctx: ViewContext) -> Iterator[Row]:
+    for fact in cast_facts():
+        source, target = oid_of(fact.source), oid_of(fact.target)
+        yield (fact.oid, source, target, fact.function_oid, fact.context, fact.method)
+
+
+@catalog_view("pg_opclass")
+def pg_opclass(_ctx: ViewContext) -> Iterator[Row]:
+    for fact in opclass_facts():
+        yield (
+            fact.oid, fact.method, fact.name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID, fact.family,
+            fact.input_type, fact.default, fact.key_type,
+        )  # fmt: skip
+
+
+@catalog_view("pg_opfamily")
+def pg_opfamily(_ctx: ViewContext) -> Iterator[Row]:
+    for oid, method, name in fact_rows("opfamilies"):
+        yield (int(oid), int(method), name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID)
+
+
+@catalog_view("pg_amop")
+def pg_amop(_ctx: ViewContext) -> Iterator[Row]:
+    for oid, family, left, right, strategy, purpose, operator, method, sort in fact_rows("amop"):
+        yield (
+            int(oid), int(family), int(left), int(right), int(strategy), purpose,
+            int(operator), int(method), int(sort),
+        )  # fmt: skip
+
+
+@catalog_view("pg_am")
+def pg_am(_ctx: ViewContext) -> Iterator[Row]:
+    yield (2, "heap", 3, "t")
+    yield (403, "btree", 330, "i")
+    yield (405, "hash", 331, "i")
+    yield (783, "gist", 332, "i")
+    yield (2742, "gin", 333, "i")
+    yield (4000, "spgist", 334, "i")
+    yield (3580, "brin", 335, "i")
+
+
+@catalog_view("pg_language")
+def pg_language(_ctx: ViewContext) -> Iterator[Row]:
+    yield (12, "internal", BOOTSTRAP_ROLE_OID, False, False, 0, 0, 2246, None)
+    yield (13, "c", BOOTSTRAP_ROLE_OID, False, False, 0, 0, 2247, None)
+    yield (14, "sql", BOOTSTRAP_ROLE_OID, False, True, 0, 0, 2248, None)
+
+
+@catalog_view("pg_collation")
+def pg_collation(_ctx: ViewContext) -> Iterator[Row]:
+    def row(oid: int, name: str, provider: str, encoding: int, locale: str | None) -> Row:
+        return (
+            oid, name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID, provider, True, encoding,
+            locale, locale, None, None,
+        )  # fmt: skip
+
+    yield row(100, "default", "d", -1, None)
+    yield row(950, "C", "c", -1, "C")
+    yield row(951, "POSIX", "c", -1, "POSIX")
+    yield row(12340, "ucs_basic", "c", 6, "C")
+    yield row(12341, "C.utf8", "c", 6, "C.utf8")
