@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
-from heliosd.types import boolean, integer, text
+from heliosd.types import boolean, floats, integer, numeric, text
 from heliosd.types.declare import Form
 from heliosd.types.facts import cast_facts, function_facts, function_oids, operator_facts
 from heliosd.types.oids import OIDS, oid_of
@@ -20,7 +20,7 @@ from heliosd.types.registry import (
     build_type_registry,
 )
 
-MODULES: Final[tuple[ModuleType, ...]] = (boolean, integer, text)
+MODULES: Final[tuple[ModuleType, ...]] = (boolean, integer, text, numeric, floats)
 
 # The oid family rests as unsigned numbers, int4 as signed: these two are not binary-equal here.
 _OID_LIKE: Final = frozenset(
