@@ -1,0 +1,406 @@
+"""The Python form of each bound expression, by node class (logic is in expression_logic.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from heliosd.errors import SqlError, not_supported
+from heliosd.execute import expression_logic, row_functions
+from heliosd.execute.expressions import (
+    ANY,
+    BOOL,
+    ENVIRONMENT,
+    FALSE,
+    NULL,
+    TEXTS,
+    TRUE,
+    UNKNOWN,
+    WHOLE_ROW,
+    Code,
+    ExpressionCompiler,
+    code_of,
+    local,
+)
+from heliosd.plan.nodes import SubPlan
+from heliosd.sql.bound import (
+    And,
+    ArrayConstructor,
+    ArrayTest,
+    BooleanTest,
+    Call,
+    Case,
+    CaseValue,
+    Cast,
+    CastForm,
+    CastMethod,
+    Coalesce,
+    Collate,
+    Const,
+    DistinctTest,
+    ElementValue,
+    Expr,
+    FieldSelect,
+    InList,
+    MinMax,
+    Not,
+    NullIf,
+    NullTest,
+    Or,
+    Param,
+    RowCompare,
+    RowConstructor,
+    SessionValue,
+    Slice,
+    Subscript,
+    Var,
+    WholeRow,
+)
+from heliosd.types.registry import CallTypes, SqlOperator
+
+if TYPE_CHECKING:
+    from heliosd.functions.registry import SqlFunction
+    from heliosd.types.registry import SqlCast
+
+
+# -- leaves ----------------------------------------------------------------------------------
+
+
+def compile_const(c: ExpressionCompiler, node: Const) -> Code:
+    if node.value is None:
+        return NULL
+    if node.value is True:
+        return TRUE
+    if node.value is False:
+        return FALSE
+    return Code(c.module.slot(node.value), nullable=False, atom=True, depth=0)
+
+
+def compile_param(c: ExpressionCompiler, node: Param) -> Code:
+    name = f"a{node.number}"
+    c.writer.first(f"{name} = params[{node.number - 1}]")
+    return local(name)
+
+
+def compile_var(c: ExpressionCompiler, node: Var) -> Code:
+    found = c.columns.get((node.rel, node.column))
+    if found is None:
+        raise SqlError("XX000", f"column {node.column} of rel {node.rel} is not available")
+    return found
+
+
+def compile_whole_row(c: ExpressionCompiler, node: WholeRow) -> Code:
+    found = c.columns.get((node.rel, WHOLE_ROW))
+    if found is None:
+        raise not_supported("whole-row reference")
+    return found
+
+
+def compile_case_value(c: ExpressionCompiler, node: CaseValue) -> Code:
+    return c.case_values[-1]
+
+
+def compile_element_value(c: ExpressionCompiler, node: ElementValue) -> Code:
+    assert c.element is not None
+    return c.element
+
+
+def compile_session_value(c: ExpressionCompiler, node: SessionValue) -> Code:
+    slot = c.module.slot(row_functions.SESSION_VALUES[node.kind])
+    return Code(f"{slot}({c.evaluation()})", nullable=True, uses=frozenset({"evaluation"}))
+
+
+def compile_subplan(c: ExpressionCompiler, node: SubPlan) -> Code:
+    if c.subplans is None:
+        raise SqlError("0A000", "cannot use subquery here")
+    return c.subplans.subplan(node, c)
+
+
+# -- calls -----------------------------------------------------------------------------------
+
+
+def _form_of(
+    c: ExpressionCompiler,
+    target: SqlFunction | SqlOperator | SqlCast,
+    arguments: Sequence[Expr],
+    node: Expr,
+) -> str | Callable[..., Any]:
+    if target.specialize is not None:
+        types = CallTypes(
+            tuple(c.types.type(a.type) for a in arguments),
+            c.types.type(node.type),
+            c.types.registry,
+            bool(getattr(node, "variadic", False)) and getattr(target, "variadic", 0) == ANY,
+        )
+        return target.specialize(types)
+    if target.row is None:
+        name = getattr(target, "name", "cast")
+        raise not_supported(f"function {name}")
+    return target.row
+
+
+def _never_null(target: SqlFunction | SqlOperator) -> bool:
+    """Arithmetic and concatenation of values that are not NULL are not NULL."""
+    return isinstance(target, SqlOperator) and target.strict and target.name in _ARITHMETIC
+
+
+_ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%", "||"})
+
+
+def compile_call(c: ExpressionCompiler, node: Call) -> Code:
+    target = node.target
+    return c.call_form(
+        _form_of(c, target, node.arguments, node),
+        [c.value(a) for a in node.arguments],
+        strict=target.strict,
+        needs_context=target.needs_context,
+        nullable_result=node.type != BOOL and not _never_null(target),
+    )
+
+
+def compile_cast(c: ExpressionCompiler, node: Cast) -> Code:
+    argument = c.value(node.argument)
+    match node.method:
+        case CastMethod.RELABEL:
+            return argument
+        case CastMethod.FUNCTION:
+            assert node.cast is not None
+            return c.call_form(
+                _form_of(c, node.cast, (node.argument,), node),
+                [argument],
+                strict=True,
+                needs_context=node.cast.needs_context,
+                nullable_result=False,
+            )
+        case CastMethod.IO:
+            return compile_io_cast(c, node, argument)
+        case CastMethod.ARRAY:
+            return compile_array_cast(c, node, argument)
+        case CastMethod.LENGTH:
+            apply = c.types.type(node.type).apply_typmod
+            if apply is None:
+                return argument
+            function = c.module.slot(apply)
+            explicit = node.form is CastForm.EXPLICIT
+            return c.strict([argument], lambda t: f"{function}({t[0]}, {node.typmod}, {explicit})")
+        case CastMethod.DOMAIN:
+            raise not_supported("domain type")
+
+
+def compile_io_cast(c: ExpressionCompiler, node: Cast, argument: Code) -> Code:
+    source = c.types.type(node.argument.type)
+    target = c.types.type(node.type)
+    context = c.evaluation()
+    reader = c.module.slot(target.input)
+    is_text = node.argument.type in TEXTS or node.argument.type == UNKNOWN
+    writes_text = node.type in TEXTS
+    output = source.plain_output
+    writer = c.module.slot(output if output is not None else source.output)
+    more = "" if output is not None else f", {context}"
+
+    def body(texts: list[str]) -> str:
+        shown = texts[0] if is_text else f"{writer}({texts[0]}{more})"
+        if writes_text:
+            return shown
+        return f"{reader}({shown}, {node.typmod}, {context})"
+
+    code = c.strict([argument], body)
+    if code is NULL:
+        return code
+    return Code(code.text, code.nullable, False, code.depth, code.uses | {"evaluation"})
+
+
+def compile_array_cast(c: ExpressionCompiler, node: Cast, argument: Code) -> Code:
+    assert node.element is not None
+    element = c.module.name("v")
+    function = c.module.function(f"ctx, params, state, {element}")
+    inner = c.elsewhere(function)
+    inner.element = local(element)
+    result = inner.value(node.element)
+    function.line(f"return {result.text}")
+    mapper = c.module.slot(row_functions.map_array)
+    code = c.strict([argument], lambda t: f"{mapper}({function.name}, ctx, params, state, {t[0]})")
+    if code is NULL:
+        return code
+    return Code(code.text, code.nullable, False, code.depth, code.uses | ENVIRONMENT)
+
+
+# -- choices -----------------------------------------------------------------------------------
+
+
+def compile_case(c: ExpressionCompiler, node: Case) -> Code:
+    text = ""
+    used: list[Code] = []
+    nullable = False
+    subject = None
+    if node.subject is not None:
+        subject = c.value(node.subject)
+        first, later = c.bind(subject)
+        named = c.named(subject, later)
+        if not subject.atom:
+            # `(name := subject, ...)` is evaluated first and always true.
+            text = f"({first},) and "
+        c.case_values.append(named)
+        used.append(subject)
+    chain = ""
+    for condition, result in node.branches:
+        test = c.condition(condition)
+        chosen = c.value(result)
+        nullable |= chosen.nullable
+        used += [test, chosen]
+        chain += f"{chosen.text} if {test.text} else "
+    otherwise = c.value(node.otherwise)
+    if subject is not None:
+        c.case_values.pop()
+    used.append(otherwise)
+    nullable |= otherwise.nullable
+    depth_extra = len(node.branches) // 60
+    if text:
+        code = code_of(f"({text}({chain}{otherwise.text}))", used, nullable=nullable)
+    else:
+        code = code_of(f"({chain}{otherwise.text})", used, nullable=nullable)
+    return Code(code.text, nullable, False, code.depth + depth_extra, code.uses)
+
+
+def compile_coalesce(c: ExpressionCompiler, node: Coalesce) -> Code:
+    parts = [c.value(a) for a in node.arguments]
+    kept: list[Code] = []
+    for part in parts:
+        if part is NULL:
+            continue
+        kept.append(part)
+        if not part.nullable:
+            break
+    if not kept:
+        return NULL
+    if len(kept) == 1:
+        return kept[0]
+    text = ""
+    for part in kept[:-1]:
+        first, later = c.bind(part)
+        text += f"{later} if {first} is not None else "
+    return code_of(f"({text}{kept[-1].text})", kept, nullable=kept[-1].nullable)
+
+
+def compile_null_if(c: ExpressionCompiler, node: NullIf) -> Code:
+    left = c.value(node.left)
+    first, later = c.bind(left)
+    compare = (
+        Code(first, left.nullable, left.atom, left.depth, left.uses)
+        if node.compare_left == node.left
+        else c.value(node.compare_left)
+    )
+    equal = c.operator(
+        node.operator,
+        compare,
+        c.value(node.right),
+        (node.compare_left.type, node.right.type),
+    )
+    shown = later if compare.text == first else left.text
+    return code_of(f"(None if {equal.text} else {shown})", [left, compare, equal], nullable=True)
+
+
+def compile_min_max(c: ExpressionCompiler, node: MinMax) -> Code:
+    left, right = c.module.name("v"), c.module.name("v")
+    function = c.module.function(f"ctx, params, state, {left}, {right}")
+    inner = c.elsewhere(function)
+    pair = (node.type, node.type)
+    less = inner.operator(
+        node.less, local(left, nullable=False), local(right, nullable=False), pair
+    )
+    function.line(f"return {less.text}")
+    parts = [c.value(a) for a in node.arguments]
+    choose = row_functions.greatest if node.greatest else row_functions.least
+    slot = c.module.slot(choose)
+    texts = ", ".join(p.text for p in parts)
+    code = code_of(f"{slot}({function.name}, ctx, params, state, ({texts},))", parts, nullable=True)
+    return Code(code.text, True, False, code.depth, code.uses | ENVIRONMENT)
+
+
+# -- composites --------------------------------------------------------------------------------
+
+
+def compile_array_constructor(c: ExpressionCompiler, node: ArrayConstructor) -> Code:
+    parts = [c.value(e) for e in node.elements]
+    build = row_functions.nest_arrays if node.nested else row_functions.make_array
+    slot = c.module.slot(build)
+    inside = "".join(f"{p.text}, " for p in parts)
+    return code_of(f"{slot}(({inside}))" if parts else f"{slot}(())", parts, nullable=False)
+
+
+def compile_row_constructor(c: ExpressionCompiler, node: RowConstructor) -> Code:
+    parts = [c.value(f) for f in node.fields]
+    inside = "".join(f"{p.text}, " for p in parts)
+    return code_of(f"({inside})", parts, nullable=False)
+
+
+def compile_subscript(c: ExpressionCompiler, node: Subscript) -> Code:
+    parts = [c.value(node.argument), *(c.value(s) for s in node.subscripts)]
+    slot = c.module.slot(row_functions.subscript)
+    code = c.strict(parts, lambda t: f"{slot}({t[0]}, ({', '.join(t[1:])},))")
+    return code if code is NULL else Code(code.text, True, False, code.depth, code.uses)
+
+
+def compile_slice(c: ExpressionCompiler, node: Slice) -> Code:
+    argument = c.value(node.argument)
+    slot = c.module.slot(row_functions.array_slice)
+    missing = c.module.slot(row_functions.OPEN)
+    used = [argument]
+    pairs: list[str] = []
+    for low, high in node.bounds:
+        texts = []
+        for bound in (low, high):
+            if bound is None:
+                texts.append(missing)
+            else:
+                code = c.value(bound)
+                used.append(code)
+                texts.append(code.text)
+        pairs.append(f"({texts[0]}, {texts[1]})")
+    return code_of(f"{slot}({argument.text}, ({', '.join(pairs)},))", used, nullable=True)
+
+
+def compile_field_select(c: ExpressionCompiler, node: FieldSelect) -> Code:
+    argument = c.value(node.argument)
+    code = c.strict([argument], lambda t: f"{t[0]}[{node.field}]")
+    return code if code is NULL else Code(code.text, True, False, code.depth, code.uses)
+
+
+def compile_collate(c: ExpressionCompiler, node: Collate) -> Code:
+    return c.value(node.argument)
+
+
+FORMS: Final[Mapping[type, Callable[[ExpressionCompiler, Any], Code]]] = MappingProxyType(
+    {
+        Const: compile_const,
+        Param: compile_param,
+        Var: compile_var,
+        WholeRow: compile_whole_row,
+        CaseValue: compile_case_value,
+        ElementValue: compile_element_value,
+        SessionValue: compile_session_value,
+        SubPlan: compile_subplan,
+        Call: compile_call,
+        Cast: compile_cast,
+        Case: compile_case,
+        Coalesce: compile_coalesce,
+        NullIf: compile_null_if,
+        MinMax: compile_min_max,
+        ArrayConstructor: compile_array_constructor,
+        RowConstructor: compile_row_constructor,
+        Subscript: compile_subscript,
+        Slice: compile_slice,
+        FieldSelect: compile_field_select,
+        Collate: compile_collate,
+        And: expression_logic.compile_and,
+        Or: expression_logic.compile_or,
+        Not: expression_logic.compile_not,
+        NullTest: expression_logic.compile_null_test,
+        BooleanTest: expression_logic.compile_boolean_test,
+        DistinctTest: expression_logic.compile_distinct_test,
+        InList: expression_logic.compile_in_list,
+        ArrayTest: expression_logic.compile_array_test,
+        RowCompare: expression_logic.compile_row_compare,
+    }
+)

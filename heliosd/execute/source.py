@@ -1,0 +1,178 @@
+"""Generated Python: a module's text, its constants by slot, and its way into an interpreter.
+
+Row programs are compiled from plans. The text that is compiled holds only what this room wrote:
+keywords, names of the forms `v1` (a value), `k1` (a constant or function by slot), `p1` (a function
+of the program), `r1` (a row or another helper), and numbers that this room computed. Every value
+that a user wrote (literals, identifiers, patterns) sits in a slot of the namespace, so that no text
+of a statement can ever be read as Python (`check_source` proves it on each program).
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import linecache
+import re
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from heliosd.errors import SqlError
+
+# CPython nests at most 20 loops and 100 levels of indentation, and its parser 200 parentheses.
+LOOPS_MAX: Final = 14
+EXPRESSION_DEPTH_MAX: Final = 40
+INDENT_MAX: Final = 60
+
+_NAME: Final = re.compile(r"\A(?:[vkprst][0-9]+|ctx|params|snapshot|transaction|check|out)\Z")
+_BUILTINS: Final = frozenset({"len", "None", "True", "False", "zip"})
+
+_ALLOWED: Final = frozenset(
+    {
+        ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign,
+        ast.For, ast.While, ast.If, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.Try,
+        ast.ExceptHandler, ast.Raise, ast.Nonlocal, ast.Delete,
+        ast.BoolOp, ast.NamedExpr, ast.BinOp, ast.UnaryOp, ast.IfExp, ast.Compare, ast.Call,
+        ast.Constant, ast.Attribute, ast.Subscript, ast.Starred, ast.Name, ast.List, ast.Tuple,
+        ast.Slice, ast.ListComp, ast.GeneratorExp, ast.comprehension, ast.Yield, ast.YieldFrom,
+        ast.Dict, ast.Set, ast.keyword,
+        ast.Load, ast.Store, ast.Del, ast.And, ast.Or, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv,
+        ast.Mod, ast.Div, ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift, ast.Invert,
+        ast.Not, ast.UAdd, ast.USub, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Is,
+        ast.IsNot, ast.In, ast.NotIn, ast.Pow,
+    }
+)  # fmt: skip
+
+_serial = itertools.count(1)
+
+
+class Module:
+    """The text and the slots of one program while it is being written."""
+
+    def __init__(self) -> None:
+        self.functions: list[Writer] = []
+        self.slots: dict[str, object] = {}
+        self._slot_of: dict[int, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def name(self, prefix: str) -> str:
+        """A fresh name: `v7`."""
+        number = self._counts.get(prefix, 0) + 1
+        self._counts[prefix] = number
+        return f"{prefix}{number}"
+
+    def slot(self, value: object) -> str:
+        """The name of the slot that holds `value` (the same object has one slot)."""
+        if value is None or value is True or value is False:
+            return repr(value)
+        known = self._slot_of.get(id(value))
+        if known is not None:
+            return known
+        name = self.name("k")
+        self.slots[name] = value
+        self._slot_of[id(value)] = name
+        return name
+
+    def late_slot(self) -> str:
+        """A slot that is filled before the program is sealed (see `fill`)."""
+        name = self.name("k")
+        self.slots[name] = None
+        return name
+
+    def fill(self, name: str, value: object) -> None:
+        self.slots[name] = value
+
+    def function(self, parameters: str, *, comment: str = "", name: str | None = None) -> Writer:
+        """A new function of this module; its text is complete when the module is sealed."""
+        writer = Writer(self, name or self.name("p"), parameters, comment)
+        self.functions.append(writer)
+        return writer
+
+    def seal(self) -> tuple[str, dict[str, Any]]:
+        """Compile the text. Returns it with the namespace that now holds its functions."""
+        text = "\n\n".join(function.text() for function in self.functions) + "\n"
+        tree = ast.parse(text)
+        check_source(tree, self.slots)
+        filename = f"<row program {next(_serial)}>"
+        namespace: dict[str, Any] = {
+            "__builtins__": {},
+            "__name__": filename,
+            "len": len,
+            "zip": zip,
+            **self.slots,
+        }
+        exec(compile(tree, filename, "exec"), namespace)  # noqa: S102  # checked above
+        remember_source(filename, text, namespace[self.functions[-1].name])
+        return text, namespace
+
+
+class Writer:
+    """The text of one function, line by line."""
+
+    def __init__(self, module: Module, name: str, parameters: str, comment: str) -> None:
+        self.module = module
+        self.name = name
+        self.parameters = parameters
+        self.comment = comment
+        self.lines: list[str] = []
+        self.head: list[str] = []
+        self.indent = 1
+        self.loops = 0
+
+    def line(self, text: str) -> None:
+        if self.indent > INDENT_MAX:
+            raise SqlError("54001", "statement is too complex")
+        self.lines.append("    " * self.indent + text)
+
+    def first(self, text: str) -> None:
+        """A line before everything else in the function (loading a parameter or a method)."""
+        line = "    " + text
+        if line not in self.head:
+            self.head.append(line)
+
+    @contextmanager
+    def block(self, opening: str, *, loop: bool = False) -> Iterator[None]:
+        """`opening` and everything inside one level deeper."""
+        self.line(opening)
+        self.indent += 1
+        self.loops += loop
+        count = len(self.lines)
+        try:
+            yield
+        finally:
+            if len(self.lines) == count:
+                self.line("pass")
+            self.indent -= 1
+            self.loops -= loop
+
+    def text(self) -> str:
+        head = [f"def {self.name}({self.parameters}):"]
+        if self.comment:
+            head.append("    # " + self.comment)
+        body = [*self.head, *self.lines] or ["    pass"]
+        return "\n".join([*head, *body])
+
+
+def check_source(tree: ast.Module, slots: Mapping[str, object]) -> None:
+    """Refuse any construct or name that this room does not write. XX000: a defect, not an input."""
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in ast.walk(tree):
+        if type(node) not in _ALLOWED:
+            raise SqlError("XX000", f"row program holds {type(node).__name__}")
+        if isinstance(node, ast.Name):
+            name = node.id
+            if not (_NAME.match(name) or name in slots or name in functions or name in _BUILTINS):
+                raise SqlError("XX000", "row program holds an unknown name")
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            raise SqlError("XX000", "row program holds a private attribute")
+        elif isinstance(node, ast.Constant) and not isinstance(
+            node.value, int | float | None | str | bytes
+        ):
+            raise SqlError("XX000", "row program holds an unknown constant")
+
+
+def remember_source(filename: str, text: str, owner: object) -> None:
+    """Show the text in tracebacks and debuggers as long as `owner` (a function) lives."""
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    weakref.finalize(owner, linecache.cache.pop, filename, None)
