@@ -1,0 +1,560 @@
+"""The lock manager: rows, objects (tables) and advisory locks, one wait queue, one waits-for graph.
+
+A row lock that nobody contends is one dict entry, key -> (owner, strength). Only when a second
+owner comes does it become a `LockQueue`. Weak table locks (ACCESS SHARE to ROW EXCLUSIVE, which
+never conflict with each other) rest with their owner until somebody wants a strong one on that
+object, which moves them into a queue. Queues are first come, first served; who already holds the
+lock and wants more goes to the front. A wait that would close a circle raises `DeadlockDetected`.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from helios_storage.errors import DeadlockDetected, LockNotAvailable
+from helios_storage.scheduler import Event, Scheduler
+from helios_storage.spec import Key
+
+
+class LockStrength(enum.IntEnum):
+    """SELECT ... FOR's four strengths; each conflicts with all that the one before does, and more."""
+
+    KEY_SHARE = 0
+    SHARE = 1
+    NO_KEY_UPDATE = 2
+    UPDATE = 3
+
+
+class LockPolicy(enum.Enum):
+    """What to do when a lock is taken."""
+
+    WAIT = "wait"
+    NOWAIT = "nowait"
+    SKIP = "skip locked"
+
+
+class TableLockMode(enum.IntEnum):
+    """PostgreSQL's eight modes, by its numbers. Advisory locks are SHARE and EXCLUSIVE."""
+
+    ACCESS_SHARE = 1
+    ROW_SHARE = 2
+    ROW_EXCLUSIVE = 3
+    SHARE_UPDATE_EXCLUSIVE = 4
+    SHARE = 5
+    SHARE_ROW_EXCLUSIVE = 6
+    EXCLUSIVE = 7
+    ACCESS_EXCLUSIVE = 8
+
+
+def _masks(table: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
+    size = max(table) + 1
+    return tuple(sum(1 << other for other in table.get(mode, ())) for mode in range(size))
+
+
+ROW_CONFLICTS: Final = _masks({0: (3,), 1: (2, 3), 2: (1, 2, 3), 3: (0, 1, 2, 3)})
+TABLE_CONFLICTS: Final = _masks(
+    {
+        1: (8,),
+        2: (7, 8),
+        3: (5, 6, 7, 8),
+        4: (4, 5, 6, 7, 8),
+        5: (3, 4, 6, 7, 8),
+        6: (3, 4, 5, 6, 7, 8),
+        7: (2, 3, 4, 5, 6, 7, 8),
+        8: (1, 2, 3, 4, 5, 6, 7, 8),
+    }
+)
+_WEAK_MODE_MAX: Final = int(TableLockMode.ROW_EXCLUSIVE)
+
+ObjectId: TypeAlias = Hashable
+"""What is locked as a whole: a table's oid, ("advisory", database, key), ..."""
+
+
+class LockInfo(NamedTuple):
+    """A line of pg_locks: `key` None for an object; `waited_since` (monotonic seconds) if waiting."""
+
+    object_id: ObjectId
+    key: Key | None
+    mode: int
+    pid: int
+    granted: bool
+    waited_since: float
+
+
+class LockOwner:
+    """Who holds locks: a session. Its transaction's locks go at the end, its own when it ends.
+
+    `pid` names it in deadlock reports and pg_locks.
+    """
+
+    __slots__ = ("_session", "holds", "object_log", "pid", "row_log", "waiting", "weak")
+
+    def __init__(self, pid: int = 0) -> None:
+        self.pid = pid
+        self.holds = tuple((self, strength) for strength in range(4))
+        self.row_log: list[tuple[dict[Key, Any], Key]] = []
+        self.weak: dict[ObjectId, int] = {}
+        self.object_log: list[tuple[ObjectId, int]] = []
+        self.waiting: Waiter | None = None
+        self._session: dict[ObjectId, dict[int, int]] = {}
+
+    def __repr__(self) -> str:
+        return f"LockOwner(pid={self.pid})"
+
+    def session_mask(self, object_id: ObjectId) -> int:
+        """Modes that the session holds beyond its transaction."""
+        return sum(1 << mode for mode in self._session.get(object_id, ()))
+
+    def session_locks(self) -> dict[ObjectId, dict[int, int]]:
+        """object -> mode -> how often the session took it."""
+        return self._session
+
+
+class Waiter:
+    """One owner's place in a queue."""
+
+    __slots__ = ("event", "mode", "owner", "queue", "since")
+
+    def __init__(self, owner: LockOwner, mode: int, queue: LockQueue) -> None:
+        self.owner = owner
+        self.mode = mode
+        self.queue = queue
+        self.event = Event()
+        self.since = time.monotonic()
+
+
+class LockQueue:
+    """A contended lock: who holds which modes (bit per mode), who waits, in order."""
+
+    __slots__ = ("conflicts", "holders", "label", "on_grant", "waiters")
+
+    def __init__(
+        self,
+        conflicts: tuple[int, ...],
+        label: str,
+        on_grant: Callable[[LockOwner, int], None],
+    ) -> None:
+        self.conflicts = conflicts
+        self.label = label
+        self.on_grant = on_grant
+        self.holders: dict[LockOwner, int] = {}
+        self.waiters: deque[Waiter] = deque()
+
+    def blockers(self, owner: LockOwner, mode: int) -> list[LockOwner]:
+        """Other owners whose held modes conflict with `mode`."""
+        mask = self.conflicts[mode]
+        return [other for other, held in self.holders.items() if held & mask and other is not owner]
+
+    def must_wait(self, owner: LockOwner, mode: int) -> bool:
+        """Whether `owner` cannot have `mode` now: held against it, or somebody waits before it."""
+        if self.blockers(owner, mode):
+            return True
+        if owner in self.holders:
+            return False
+        conflicts = self.conflicts
+        return any(
+            conflicts[waiter.mode] >> mode & 1 or conflicts[mode] >> waiter.mode & 1
+            for waiter in self.waiters
+        )
+
+    def grant(self, owner: LockOwner, mode: int) -> None:
+        """`owner` holds `mode` from now on."""
+        self.holders[owner] = self.holders.get(owner, 0) | 1 << mode
+        self.on_grant(owner, mode)
+
+    def wake(self) -> None:
+        """Grant what the queue's head now allows, in order, up to the first that must wait on."""
+        while self.waiters:
+            waiter = self.waiters[0]
+            if self.blockers(waiter.owner, waiter.mode):
+                return
+            self.waiters.popleft()
+            waiter.owner.waiting = None
+            self.grant(waiter.owner, waiter.mode)
+            waiter.event.set()
+
+
+class LockManager:
+    """All locks of one storage."""
+
+    __slots__ = ("_mass", "_objects", "_owners", "_rows", "_scheduler", "waits")
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._rows: dict[int, dict[Key, Any]] = {}
+        self._objects: dict[ObjectId, LockQueue] = {}
+        self._owners: dict[LockOwner, None] = {}
+        self._mass: dict[int, dict[LockOwner, Callable[[Key], int]]] = {}
+        self.waits = 0
+
+    # --- rows
+
+    def lock_row(
+        self,
+        owner: LockOwner,
+        tree_id: int,
+        key: Key,
+        strength: int,
+        policy: LockPolicy = LockPolicy.WAIT,
+        timeout_ms: int = 0,
+    ) -> bool:
+        """Lock (tree, key). True: it was free; False: it took a wait, look at the row again.
+
+        Raises `LockNotAvailable` (NOWAIT, SKIP or timeout), `DeadlockDetected`, or whatever the
+        scheduler throws; then nothing is held that was not held before.
+        """
+        table = self._rows.get(tree_id)
+        if table is None:
+            table = self._rows[tree_id] = {}
+        if self._mass and tree_id in self._mass:
+            self._materialize(tree_id, table, key, owner)
+        hold = table.get(key)
+        if hold is None:
+            table[key] = owner.holds[strength]
+            owner.row_log.append((table, key))
+            return True
+        if type(hold) is tuple:
+            if hold[0] is owner:
+                if hold[1] < strength:
+                    table[key] = owner.holds[strength]
+                return True
+            hold = self._queue_of_row(table, tree_id, key, hold)
+        if hold.holders.get(owner, 0) >> strength:
+            return True
+        if not hold.must_wait(owner, strength):
+            hold.grant(owner, strength)
+            return True
+        if policy is not LockPolicy.WAIT:
+            raise LockNotAvailable("could not obtain lock on row")
+        self._wait(hold, owner, strength, timeout_ms)
+        return False
+
+    def _queue_of_row(
+        self, table: dict[Key, Any], tree_id: int, key: Key, hold: tuple[LockOwner, int]
+    ) -> LockQueue:
+        def on_grant(owner: LockOwner, mode: int) -> None:
+            owner.row_log.append((table, key))
+
+        queue = LockQueue(ROW_CONFLICTS, f"row of tree {tree_id}", on_grant)
+        queue.holders[hold[0]] = 1 << hold[1]
+        table[key] = queue
+        return queue
+
+    def _materialize(
+        self, tree_id: int, table: dict[Key, Any], key: Key, owner: LockOwner
+    ) -> None:
+        """Give a row that another owner's large write set covers an entry of its own."""
+        if key in table:
+            return
+        for holder, strength_of in self._mass[tree_id].items():
+            if holder is not owner:
+                strength = strength_of(key)
+                if strength >= 0:
+                    table[key] = holder.holds[strength]
+                    holder.row_log.append((table, key))
+                    return
+
+    def hold_many(
+        self, owner: LockOwner, tree_id: int, strength_of: Callable[[Key], int] | None
+    ) -> None:
+        """From now on `strength_of` (key -> strength or -1) says what else `owner` has locked.
+
+        None ends that. The large write set itself is the lock set: no entry per row.
+        """
+        if strength_of is not None:
+            self._mass.setdefault(tree_id, {})[owner] = strength_of
+        elif tree_id in self._mass:
+            self._mass[tree_id].pop(owner, None)
+            if not self._mass[tree_id]:
+                del self._mass[tree_id]
+
+    def forget_rows(self, owner: LockOwner, tree_id: int, keys: Any) -> None:
+        """Drop uncontended entries that `hold_many` now covers: the memory of a large transaction."""
+        table = self._rows.get(tree_id)
+        if not table:
+            return
+        kept = []
+        for logged, key in owner.row_log:
+            hold = table.get(key) if logged is table else None
+            if type(hold) is tuple and hold[0] is owner and key in keys:
+                del table[key]
+            else:
+                kept.append((logged, key))
+        owner.row_log[:] = kept
+
+    def row_holders(self, tree_id: int, key: Key) -> list[int]:
+        """pids of who holds any lock on a row: for reports."""
+        hold = self._rows.get(tree_id, {}).get(key)
+        if hold is None:
+            return []
+        return [hold[0].pid] if type(hold) is tuple else [owner.pid for owner in hold.holders]
+
+    def release_rows(self, owner: LockOwner, keep: int = 0) -> None:
+        """Release the row locks that `owner` took after its first `keep`."""
+        log = owner.row_log
+        if not keep:
+            owner.row_log = []
+            for table, key in log:
+                hold = table.get(key)
+                if type(hold) is tuple:
+                    if hold[0] is owner:
+                        del table[key]
+                elif hold is not None:
+                    self._release_queued(table, key, hold, owner)
+            return
+        for table, key in log[keep:]:
+            hold = table.get(key)
+            if type(hold) is tuple:
+                if hold[0] is owner:
+                    del table[key]
+            elif hold is not None and (table, key) not in log[:keep]:
+                self._release_queued(table, key, hold, owner)
+        del log[keep:]
+
+    @staticmethod
+    def _release_queued(
+        table: dict[Key, Any], key: Key, queue: LockQueue, owner: LockOwner
+    ) -> None:
+        if queue.holders.pop(owner, None) is None:
+            return
+        queue.wake()
+        if not queue.waiters and len(queue.holders) < 2:
+            if queue.holders:
+                ((last, mask),) = queue.holders.items()
+                table[key] = last.holds[mask.bit_length() - 1]
+            else:
+                del table[key]
+
+    # --- objects
+
+    def lock_object(
+        self,
+        owner: LockOwner,
+        object_id: ObjectId,
+        mode: int,
+        policy: LockPolicy = LockPolicy.WAIT,
+        timeout_ms: int = 0,
+        *,
+        for_session: bool = False,
+    ) -> bool:
+        """Lock an object in one of the eight modes, for the transaction or (advisory) the session.
+
+        True: it was free; False: it took a wait. Raises as `lock_row` does.
+        """
+        held = owner.weak.get(object_id, 0)
+        if held >> mode & 1 and not for_session:
+            return True
+        queue = self._objects.get(object_id)
+        if queue is None and mode <= _WEAK_MODE_MAX and not for_session:
+            if not owner.weak:
+                self._owners[owner] = None
+            owner.weak[object_id] = held | 1 << mode
+            owner.object_log.append((object_id, mode))
+            return True
+        if queue is None:
+            queue = self._queue_of_object(object_id)
+        at_once = True
+        if not queue.must_wait(owner, mode):
+            self._grant_object(queue, owner, object_id, mode, for_session=for_session)
+        elif policy is not LockPolicy.WAIT:
+            self._tidy(object_id, queue)
+            raise LockNotAvailable("could not obtain lock on object")
+        else:
+            try:
+                self._wait(queue, owner, mode, timeout_ms)
+            finally:
+                self._tidy(object_id, queue)
+            # granted in the queue; now book it with the transaction or the session
+            self._grant_object(queue, owner, object_id, mode, for_session=for_session)
+            at_once = False
+        return at_once
+
+    def _grant_object(
+        self,
+        queue: LockQueue,
+        owner: LockOwner,
+        object_id: ObjectId,
+        mode: int,
+        *,
+        for_session: bool,
+    ) -> None:
+        queue.holders[owner] = queue.holders.get(owner, 0) | 1 << mode
+        if for_session:
+            counts = owner.session_locks().setdefault(object_id, {})
+            counts[mode] = counts.get(mode, 0) + 1
+        else:
+            if not owner.weak:
+                self._owners[owner] = None
+            owner.weak[object_id] = owner.weak.get(object_id, 0) | 1 << mode
+            owner.object_log.append((object_id, mode))
+
+    def _queue_of_object(self, object_id: ObjectId) -> LockQueue:
+        """A queue for the object, with the weak locks that owners held by themselves so far."""
+        queue = LockQueue(TABLE_CONFLICTS, f"object {object_id}", lambda owner, mode: None)
+        for owner in self._owners:
+            mask = owner.weak.get(object_id, 0)
+            if mask:
+                queue.holders[owner] = mask
+        self._objects[object_id] = queue
+        return queue
+
+    def _tidy(self, object_id: ObjectId, queue: LockQueue) -> None:
+        if not queue.waiters and not queue.holders:
+            self._objects.pop(object_id, None)
+
+    def unlock_object(self, owner: LockOwner, object_id: ObjectId, mode: int) -> bool:
+        """Give back one of the session's own locks; False when it has none in this mode."""
+        counts = owner.session_locks().get(object_id)
+        if counts is None or mode not in counts:
+            return False
+        counts[mode] -= 1
+        if not counts[mode]:
+            del counts[mode]
+            if not counts:
+                del owner.session_locks()[object_id]
+            self._shrink(owner, object_id)
+        return True
+
+    def _shrink(self, owner: LockOwner, object_id: ObjectId) -> None:
+        """Make the queue say what transaction and session of `owner` still hold."""
+        queue = self._objects.get(object_id)
+        if queue is None:
+            return
+        mask = owner.weak.get(object_id, 0) | owner.session_mask(object_id)
+        if mask:
+            queue.holders[owner] = mask
+        else:
+            queue.holders.pop(owner, None)
+        queue.wake()
+        self._tidy(object_id, queue)
+
+    def release_objects(self, owner: LockOwner, keep: int = 0) -> None:
+        """Release the transaction's object locks after its first `keep`."""
+        log = owner.object_log
+        if not keep:
+            held, owner.weak = owner.weak, {}
+            owner.object_log = []
+            self._owners.pop(owner, None)
+            if self._objects:
+                for object_id in held:
+                    self._shrink(owner, object_id)
+            return
+        dropped = log[keep:]
+        del log[keep:]
+        for object_id, _ in dropped:
+            mask = sum(1 << mode for mode in {mode for other, mode in log if other == object_id})
+            if mask:
+                owner.weak[object_id] = mask
+            else:
+                owner.weak.pop(object_id, None)
+            self._shrink(owner, object_id)
+
+    def release_session(self, owner: LockOwner) -> None:
+        """Release everything: the session ends (or pg_advisory_unlock_all)."""
+        session = list(owner.session_locks())
+        owner.session_locks().clear()
+        for object_id in session:
+            self._shrink(owner, object_id)
+
+    # --- waiting
+
+    def _wait(self, queue: LockQueue, owner: LockOwner, mode: int, timeout_ms: int) -> None:
+        waiter = Waiter(owner, mode, queue)
+        circle = self._find_circle(queue, waiter)
+        if circle:
+            raise DeadlockDetected(circle)
+        if owner in queue.holders:
+            queue.waiters.appendleft(waiter)
+        else:
+            queue.waiters.append(waiter)
+        owner.waiting = waiter
+        self.waits += 1
+        try:
+            granted = self._scheduler.wait(waiter.event, timeout_ms)
+        except BaseException:
+            self._withdraw(queue, waiter)
+            raise
+        if not granted and not waiter.event.is_set:
+            self._withdraw(queue, waiter)
+            raise LockNotAvailable("canceling statement due to lock timeout", timed_out=True)
+
+    @staticmethod
+    def _withdraw(queue: LockQueue, waiter: Waiter) -> None:
+        if waiter.owner.waiting is waiter:
+            waiter.owner.waiting = None
+        if waiter in queue.waiters:
+            queue.waiters.remove(waiter)
+            queue.wake()
+
+    def _find_circle(
+        self, queue: LockQueue, waiter: Waiter
+    ) -> tuple[tuple[int, str, int], ...] | None:
+        """The circle that this wait would close, if any: depth-first over who waits for whom."""
+        start = waiter.owner
+        seen: set[LockOwner] = set()
+        stack: list[tuple[Waiter, tuple[tuple[int, str, int], ...]]] = [(waiter, ())]
+        while stack:
+            current, trail = stack.pop()
+            ahead = self._waits_for(current)
+            for other in ahead:
+                link = (current.owner.pid, current.queue.label, other.pid)
+                if other is start:
+                    return (*trail, link)
+                if other not in seen and other.waiting is not None:
+                    seen.add(other)
+                    stack.append((other.waiting, (*trail, link)))
+        return None
+
+    @staticmethod
+    def _waits_for(waiter: Waiter) -> list[LockOwner]:
+        queue = waiter.queue
+        owners = queue.blockers(waiter.owner, waiter.mode)
+        if waiter.owner in queue.holders:
+            return owners
+        mask = queue.conflicts[waiter.mode]
+        for other in queue.waiters:
+            if other is waiter:
+                break
+            if mask >> other.mode & 1 and other.owner is not waiter.owner:
+                owners.append(other.owner)
+        return owners
+
+    def blocking_pids(self, owner: LockOwner) -> list[int]:
+        """pids that this owner waits for (pg_blocking_pids)."""
+        return [] if owner.waiting is None else [o.pid for o in self._waits_for(owner.waiting)]
+
+    # --- listing
+
+    def listing(self) -> Iterator[LockInfo]:
+        """Every lock held or waited for, as pg_locks shows them; a large write set is not listed."""
+        for object_id, queue in list(self._objects.items()):
+            yield from _listed(object_id, None, queue)
+        for owner in list(self._owners):
+            for object_id, mask in owner.weak.items():
+                if object_id not in self._objects:
+                    for mode in _bits(mask):
+                        yield LockInfo(object_id, None, mode, owner.pid, granted=True, waited_since=0.0)
+        for tree_id, table in list(self._rows.items()):
+            for key, hold in list(table.items()):
+                if type(hold) is tuple:
+                    yield LockInfo(tree_id, key, hold[1], hold[0].pid, granted=True, waited_since=0.0)
+                else:
+                    yield from _listed(tree_id, key, hold)
+
+
+def _bits(mask: int) -> list[int]:
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+
+
+def _listed(object_id: ObjectId, key: Key | None, queue: LockQueue) -> Iterator[LockInfo]:
+    for owner, mask in list(queue.holders.items()):
+        for mode in _bits(mask):
+            yield LockInfo(object_id, key, mode, owner.pid, granted=True, waited_since=0.0)
+    for waiter in list(queue.waiters):
+        yield LockInfo(
+            object_id, key, waiter.mode, waiter.owner.pid, granted=False, waited_since=waiter.since
+        )
