@@ -129,16 +129,36 @@ class CatalogState:
         """oid -> oids of objects that refer to it."""
         self.schema_generation = 0
         """Counts changes of schemas, so that resolved search paths can be kept."""
+        self.generation = 0
+        """Counts all changes: while it stands still, no plan has become stale."""
+        self.names_generation = 0
+        """Counts names that came or went: a plan's names may now mean something else."""
+        self.roles_generation = 0
+        """Counts changes of roles and memberships: privileges must be decided again."""
 
     def add(self, obj: CatalogObject) -> None:
         """Add an object, or put it in the place of the one with its oid."""
         old = self.objects.get(obj.oid)
+        gone: set[NameKey] = set()
         if old is not None:
+            gone = {name_key(each) for each in (old, *derived(old))}
+            names_generation = self.names_generation
             self.remove(old)
+            self.names_generation = names_generation
+        self.generation += 1
+        if isinstance(obj, Role):
+            self.roles_generation += 1
         for each in (obj, *derived(obj)):
             self.objects[each.oid] = each
-            self.names[name_key(each)] = each
+            key = name_key(each)
+            self.names[key] = each
+            if key in gone:
+                gone.discard(key)
+            elif not isinstance(each, Statistics):
+                self.names_generation += 1
             self.databases.setdefault(each.database, {})[each.oid] = each
+        if gone:
+            self.names_generation += 1
         for part in parts(obj):
             self.part_of[part] = obj.oid
         for reference in references_of(obj):
@@ -148,6 +168,11 @@ class CatalogState:
 
     def remove(self, obj: CatalogObject) -> None:
         """Take an object out, with its derived ones."""
+        self.generation += 1
+        if isinstance(obj, Role):
+            self.roles_generation += 1
+        if not isinstance(obj, Statistics):
+            self.names_generation += 1
         for each in (obj, *derived(obj)):
             self.objects.pop(each.oid, None)
             key = name_key(each)
