@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from heliosd.catalog.edit import CatalogEdit
     from heliosd.catalog.lookup import Catalog
+    from heliosd.catalog.views.context import ViewContext
     from heliosd.execute.constraints import DeferredChecks
     from heliosd.execute.program import CommandResult, Parameters, Program, ResultColumn, Row
     from heliosd.sql.tree import Statement
@@ -279,6 +280,11 @@ class SessionServices(Protocol):
     def prepare(self, statement: Statement, parameter_types: tuple[int, ...] = ()) -> Program: ...
     def new_statement_snapshot(self) -> Snapshot:
         """A snapshot that sees what this statement has written; `context.snapshot` becomes it."""
+        ...
+
+    @property
+    def view_context(self) -> ViewContext:
+        """What catalog views are computed from, for this session."""
         ...
 
     def run_after_commit(self, action: Callable[[], None]) -> None:
