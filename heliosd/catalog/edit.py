@@ -11,13 +11,11 @@ used for changes all exclude each other, so no replacement is lost.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from helios_storage.locks import TableLockMode
-
 from heliosd.catalog.lookup import Catalog, Overlay
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -38,14 +36,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=CatalogObject)
 
-_NAME_LOCKS: Final = 1 << 62
-"""Locks on names live above all oids and below the sign bit."""
 
-
-def name_lock(key: NameKey) -> int:
+def name_lock(key: NameKey) -> tuple[str, str, int, str]:
     """The object id under which a name is locked while somebody gives it to an object."""
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=7).digest()
-    return _NAME_LOCKS | int.from_bytes(digest, "big")
+    return ("name", *key)
 
 
 class CatalogEdit:
@@ -76,10 +70,10 @@ class CatalogEdit:
         """The storage transaction's commit is published: now everybody sees the changes."""
         shared, local = self.catalog.shared.state, self.catalog.local
         for before, after in self.overlay.log:
-            if before is not None:
-                (local if self._is_local(before) else shared).remove(before)
             if after is not None:
                 (local if self._is_local(after) else shared).add(after)
+            elif before is not None:
+                (local if self._is_local(before) else shared).remove(before)
         self.catalog.overlay = None
 
     def abandon(self) -> None:

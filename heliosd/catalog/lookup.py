@@ -59,6 +59,8 @@ class SearchPath:
     """Implicit ones included: the temporary schema first, pg_catalog before the named ones."""
     creation: int | None
     """The first named schema that exists; None when there is none (3F000 on CREATE)."""
+    named: tuple[int, ...] = ()
+    """Only those that the setting names."""
 
 
 class SharedCatalog:
@@ -336,7 +338,7 @@ class Catalog:
         if PG_CATALOG_OID not in named:
             implicit.append(PG_CATALOG_OID)
         creation: int | None = named[0] if named else None
-        return SearchPath(tuple(implicit + named), creation)
+        return SearchPath(tuple(implicit + named), creation, tuple(named))
 
     # -- everything --------------------------------------------------------------------------
 

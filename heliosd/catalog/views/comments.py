@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import (
     PG_CATALOG_OID,
@@ -29,6 +31,20 @@ from heliosd.catalog.views.values import (
 
 if TYPE_CHECKING:
     from heliosd.catalog.views.context import ViewContext
+
+
+_CATALOG_NAMES: Final = {1247: "pg_type", 2601: "pg_am", 2612: "pg_language", 2617: "pg_operator"}
+
+
+@lru_cache(maxsize=1)
+def built_in_comments() -> Mapping[tuple[str, int], str]:
+    """(catalog, oid) -> comment of PostgreSQL's own objects; "" as catalog finds any."""
+    found: dict[tuple[str, int], str] = {}
+    for oid, catalog_oid, number, text in fact_rows("descriptions"):
+        if number == "0":
+            found[_CATALOG_NAMES[int(catalog_oid)], int(oid)] = text
+            found.setdefault(("", int(oid)), text)
+    return MappingProxyType(found)
 
 
 @catalog_view("pg_description")

@@ -230,5 +230,6 @@ def pg_collation(_ctx: ViewContext) -> Iterator[Row]:
     yield row(100, "default", "d", -1, None)
     yield row(950, "C", "c", -1, "C")
     yield row(951, "POSIX", "c", -1, "POSIX")
-    yield row(12340, "ucs_basic", "c", 6, "C")
-    yield row(12341, "C.utf8", "c", 6, "C.utf8")
+    yield row(12446, "ucs_basic", "c", 6, "C")
+    yield row(12447, "C.UTF-8", "c", 6, "C.UTF-8")
+    yield row(12448, "C.utf8", "c", 6, "C.utf8")

@@ -1,0 +1,372 @@
+"""The catalog as types and functions see it: `CatalogLookup` for one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from heliosd.catalog import acl
+from heliosd.catalog.definitions import (
+    Describer,
+    StoredText,
+    constraint_definition,
+    index_column_definition,
+    index_definition,
+)
+from heliosd.catalog.lookup import Catalog, SearchPath
+from heliosd.catalog.objects import (
+    PG_CATALOG_OID,
+    CatalogObject,
+    Column,
+    ColumnedRelation,
+    Database,
+    IndexRelation,
+    Relation,
+    Role,
+    Schema,
+    Sequence,
+    Table,
+    TypeObject,
+    View,
+)
+from heliosd.types.facts import function_facts, operator_facts
+
+if TYPE_CHECKING:
+    from heliosd.functions.registry import FunctionRegistry
+
+COLLATIONS: Final = {
+    100: "default", 950: "C", 951: "POSIX", 12446: "ucs_basic", 12447: "C.UTF-8",
+    12448: "C.utf8",
+}  # fmt: skip
+
+_KINDS: Final[dict[str, tuple[type[CatalogObject], ...]]] = {
+    "table": (ColumnedRelation, IndexRelation),
+    "column": (ColumnedRelation,),
+    "sequence": (Sequence,),
+    "schema": (Schema,),
+    "database": (Database,),
+    "type": (TypeObject,),
+}
+
+
+class CatalogFace:
+    """Implements `heliosd.types.context.CatalogLookup` over a session's `Catalog`.
+
+    `path` gives the resolved search_path at the time of the call. `size_of` answers how many
+    bytes a tree takes.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        path: Callable[[], SearchPath],
+        functions: FunctionRegistry,
+        *,
+        describer: Describer | None = None,
+        size_of: Callable[[int], int] | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._path = path
+        self._functions = functions
+        self._describer: Describer = StoredText() if describer is None else describer
+        self._size_of = size_of
+
+    # -- names -------------------------------------------------------------------------------
+
+    def find_oid(self, kind: str, name: tuple[str, ...]) -> int | None:
+        schema, bare = (name[-2] if len(name) > 1 else None), name[-1]
+        path = self._path().schemas
+        catalog = self._catalog
+        found: CatalogObject | None = None
+        match kind:
+            case "relation":
+                found = catalog.relation(schema, bare, path)
+            case "schema":
+                found = catalog.schema(bare)
+            case "role":
+                found = catalog.role(bare)
+            case "database":
+                found = catalog.database_named(bare)
+            case "type":
+                return self._type_oid(schema, bare, path)
+            case "function":
+                named = self._functions.named(bare) if schema in (None, "pg_catalog") else ()
+                return named[0].oid if named else None
+            case "operator":
+                return next((f.oid for f in operator_facts() if f.name == bare), None)
+            case "collation":
+                return next((oid for oid, x in COLLATIONS.items() if x == bare), None)
+            case "constraint":
+                return next(
+                    (
+                        c.oid
+                        for t in catalog.objects(Table)
+                        for c in t.constraints
+                        if c.name == bare
+                    ),
+                    None,
+                )
+        return None if found is None else found.oid
+
+    def _type_oid(self, schema: str | None, name: str, path: Iterable[int]) -> int | None:
+        if schema in (None, "pg_catalog"):
+            built_in = self._catalog.types.by_name.get(name)
+            if built_in is not None:
+                return built_in.oid
+        made = self._catalog.user_type(schema, name, path)
+        if made is not None:
+            return made.oid
+        relation = self._catalog.relation(schema, name, path)
+        if isinstance(relation, ColumnedRelation) and relation.row_type:
+            return relation.row_type
+        return None
+
+    def find_name(self, kind: str, oid: int) -> tuple[str, str] | None:
+        catalog = self._catalog
+        if kind == "function":
+            fact = function_facts().get(oid)
+            return None if fact is None else ("pg_catalog", fact.name)
+        if kind == "operator":
+            operator = next((f for f in operator_facts() if f.oid == oid), None)
+            return None if operator is None else ("pg_catalog", operator.name)
+        if kind == "collation":
+            return ("pg_catalog", COLLATIONS[oid]) if oid in COLLATIONS else None
+        if kind == "type":
+            return self._type_name(oid)
+        if kind == "constraint":
+            pair = catalog.constraint(oid)
+            return None if pair is None else (catalog.schema_name(pair[0].schema), pair[1].name)
+        found = catalog.by_oid(oid)
+        wanted: dict[str, type[CatalogObject]] = {
+            "relation": Relation, "schema": Schema, "role": Role, "database": Database,
+        }  # fmt: skip
+        if found is None or kind not in wanted or not isinstance(found, wanted[kind]):
+            return None
+        if isinstance(found, Relation):
+            return catalog.schema_name(found.schema), found.name
+        return "", found.name
+
+    def _type_name(self, oid: int) -> tuple[str, str] | None:
+        built_in = self._catalog.types.by_oid.get(oid)
+        if built_in is not None:
+            return "pg_catalog", built_in.name
+        made = self._catalog.by_oid(oid)
+        if isinstance(made, TypeObject):
+            return self._catalog.schema_name(made.schema), made.name
+        owner = self._catalog.owner_of_part(oid)
+        if isinstance(owner, TypeObject):
+            return self._catalog.schema_name(owner.schema), "_" + owner.name
+        if isinstance(owner, Relation):
+            return self._catalog.schema_name(owner.schema), owner.name
+        return None
+
+    def is_visible(self, kind: str, oid: int) -> bool | None:
+        catalog = self._catalog
+        found = catalog.by_oid(oid)
+        path = self._path().schemas
+        match kind:
+            case "relation":
+                if not isinstance(found, Relation):
+                    return None
+                first = catalog.relation(None, found.name, path)
+                return first is not None and first.oid == oid
+            case "type":
+                if oid in catalog.types.by_oid:
+                    return PG_CATALOG_OID in path
+                made = found or catalog.owner_of_part(oid)
+                if isinstance(made, TypeObject | Relation):
+                    return made.schema in path
+                return None
+            case "function":
+                return True if oid in function_facts() else None
+            case "operator":
+                return True if any(f.oid == oid for f in operator_facts()) else None
+            case "collation":
+                return True if oid in COLLATIONS else None
+        # The remaining kinds (text search, statistics ...) have built-in objects only.
+        return PG_CATALOG_OID in path
+
+    # -- definitions -------------------------------------------------------------------------
+
+    def definition(
+        self, kind: str, oid: int, column: int = 0, *, pretty: bool = False
+    ) -> str | None:
+        catalog = self._catalog
+        found = catalog.by_oid(oid)
+        match kind:
+            case "index":
+                if not isinstance(found, IndexRelation):
+                    return None
+                if column:
+                    table = catalog.table(found.table)
+                    return index_column_definition(
+                        table, found.index, column, self._describer, pretty=pretty
+                    )
+                return index_definition(
+                    catalog, found, self._describer, pretty=pretty, path=self._path().schemas
+                )
+            case "constraint":
+                return self._constraint(oid, pretty=pretty)
+            case "view" | "rule":
+                if not isinstance(found, View):
+                    return None
+                text = self._describer.view(found, pretty=pretty)
+                if kind == "view":
+                    return text
+                name = f"{catalog.schema_name(found.schema)}.{found.name}"
+                body = text.lstrip()
+                return f'CREATE RULE "_RETURN" AS\n    ON SELECT TO {name} DO INSTEAD  {body}'
+            case "expression":
+                owner = catalog.owner_of_part(oid)
+                if isinstance(owner, Table):
+                    return self._default(owner, oid, pretty=pretty)
+        return None
+
+    def expression_text(self, text: str, relation: int, *, pretty: bool = False) -> str:
+        """pg_get_expr: stored text over a relation's columns, as this session should see it."""
+        found = self._catalog.by_oid(relation)
+        table = found if isinstance(found, Relation) else None
+        return self._describer.expression(table, text, pretty=pretty)
+
+    def _default(self, table: Table, oid: int, *, pretty: bool) -> str | None:
+        for column in table.columns:
+            if column.default_oid == oid and column.default is not None:
+                return self._describer.expression(table, column.default, pretty=pretty)
+        return None
+
+    def _constraint(self, oid: int, *, pretty: bool) -> str | None:
+        pair = self._catalog.constraint(oid)
+        if pair is not None:
+            return constraint_definition(
+                self._catalog, *pair, self._describer, self._path().schemas, pretty=pretty
+            )
+        owner = self._catalog.owner_of_part(oid)
+        if isinstance(owner, TypeObject):
+            for constraint in owner.constraints:
+                if constraint.oid == oid:
+                    return f"CHECK ({constraint.expression})"
+        return None
+
+    def comment(self, catalog: str, oid: int, column: int = 0) -> str | None:
+        if catalog == "pg_constraint":
+            pair = self._catalog.constraint(oid)
+            return None if pair is None else pair[1].comment
+        found = self._catalog.by_oid(oid)
+        if found is None:
+            return _built_in_comment(catalog, oid)
+        if column:
+            if isinstance(found, ColumnedRelation) and 1 <= column <= len(found.columns):
+                return found.column(column).comment
+            return None
+        expected = _COMMENT_CATALOGS.get(catalog)
+        if expected is not None and not isinstance(found, expected):
+            return _built_in_comment(catalog, oid)
+        return found.comment
+
+    # -- privileges --------------------------------------------------------------------------
+
+    def has_privilege(self, role: int, kind: str, oid: int, column: int, privilege: str) -> bool:
+        catalog = self._catalog
+        name = privilege.strip().upper()
+        with_option = name.endswith(" WITH GRANT OPTION")
+        letter = acl.PRIVILEGE_NAMES.get(name.removesuffix(" WITH GRANT OPTION"), "")
+        if role and acl.is_superuser(catalog, role):
+            return True
+        found = catalog.by_oid(oid)
+        if found is None:
+            # Built-in functions, types and languages are everybody's.
+            return kind in ("function", "type", "language", "tablespace") and not with_option
+        if self._object_privilege(role, found, letter, with_option=with_option):
+            return True
+        if column and isinstance(found, ColumnedRelation):
+            columns = found.live_columns if column < 0 else (found.column(column),)
+            test = any if column < 0 else all
+            return test(
+                self._column_privilege(role, each, letter, with_option=with_option)
+                for each in columns
+            )
+        return False
+
+    def _object_privilege(
+        self, role: int, found: CatalogObject, letter: str, *, with_option: bool
+    ) -> bool:
+        roles = acl.roles_of(self._catalog, role) if role else frozenset[int]()
+        if found.owner in roles and (with_option or found.acl is None):
+            return letter in acl.all_privileges(found)
+        items = acl.effective_acl(found)
+        held = acl.held_options(items, roles) if with_option else acl.held_privileges(items, roles)
+        return letter in held
+
+    def _column_privilege(
+        self, role: int, column: Column, letter: str, *, with_option: bool
+    ) -> bool:
+        if column.acl is None:
+            return False
+        roles = acl.roles_of(self._catalog, role) if role else frozenset[int]()
+        held = acl.held_options if with_option else acl.held_privileges
+        return letter in held(column.acl, roles)
+
+    def is_member(self, role: int, of_role: int, mode: str) -> bool:
+        if acl.is_superuser(self._catalog, role):
+            return True
+        inherit_only = mode.upper().startswith("USAGE")
+        return of_role in acl.roles_of(self._catalog, role, inherit_only=inherit_only)
+
+    # -- the rest ----------------------------------------------------------------------------
+
+    def column_number(self, relation: int, name: str) -> int | None:
+        found = self._catalog.by_oid(relation)
+        if isinstance(found, ColumnedRelation):
+            column = found.column_by_name.get(name)
+            return None if column is None else column.attnum
+        return None
+
+    def relation_size(self, oid: int, fork: str) -> int | None:
+        found = self._catalog.by_oid(oid)
+        if not isinstance(found, Relation):
+            return None
+        if self._size_of is None:
+            return 0
+        if isinstance(found, IndexRelation):
+            return self._size_of(found.index.tree_id) if found.index.tree_id else 0
+        if not isinstance(found, Table):
+            return 0
+        table = self._size_of(found.tree_id) if fork != "indexes" else 0
+        if fork in ("indexes", "total"):
+            table += sum(self._size_of(index.tree_id) for index in found.secondary_indexes)
+        return table
+
+    def database_size(self, oid: int) -> int | None:
+        if self._catalog.of_kind(Database, oid) is None:
+            return None
+        if self._size_of is None:
+            return 0
+        objects = self._catalog.shared.state.databases.get(oid, {}).values()
+        tables = [obj for obj in objects if isinstance(obj, Table)]
+        return sum(self.relation_size(table.oid, "total") or 0 for table in tables)
+
+    def owned_sequence(self, relation: int, column: int) -> int | None:
+        for sequence in self._catalog.owned_sequences(relation):
+            if sequence.owned_by is not None and sequence.owned_by.attnum == column:
+                return sequence.oid
+        return None
+
+    def search_path(self, *, implicit: bool) -> tuple[str, ...]:
+        path = self._path()
+        schemas = path.schemas if implicit else path.named
+        return tuple(self._catalog.schema_name(oid) for oid in schemas)
+
+
+_COMMENT_CATALOGS: Final[dict[str, type[CatalogObject]]] = {
+    "pg_class": Relation,
+    "pg_namespace": Schema,
+    "pg_type": TypeObject,
+    "pg_database": Database,
+    "pg_authid": Role,
+}
+
+
+def _built_in_comment(catalog: str, oid: int) -> str | None:
+    from heliosd.catalog.views.comments import built_in_comments
+
+    return built_in_comments().get((catalog, oid))
