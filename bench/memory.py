@@ -15,7 +15,6 @@ import psycopg
 
 from bench.servers import PASSWORD, Server, start_heliosd
 
-
 Idle = list[psycopg.AsyncConnection[tuple[object, ...]]]
 
 

@@ -1,0 +1,275 @@
+"""One server, from its configuration to its end: opens, wires, listens, and shuts down in order.
+
+Start:  storage (recovery) -> catalog -> TLS -> sockets.
+Stop:   no new work -> running statements end, or are cancelled after a grace time ->
+        connections close -> checkpoint -> storage closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from helios_storage.storage import Storage
+
+from helios_protocol.connection import Limits
+from helios_storage.keyring import GivenKey, KeyFile, KeyKind, KeySource, parse_key
+from helios_storage.options import MEGABYTE, StorageOptions
+from heliosd.catalog.bootstrap import open_catalog
+from heliosd.catalog.lookup import SharedCatalog
+from heliosd.catalog.trees import allocate_oid
+from heliosd.catalog.views.builtin import system_views
+from heliosd.execute.hub import Hub
+from heliosd.functions.builtin import FUNCTIONS
+from heliosd.observe.log import Log
+from heliosd.observe.metrics import Metrics
+from heliosd.ops.certificates import CertificateFiles, ensure_local_certificate, local_hosts
+from heliosd.ops.first_start import PASSWORD_FILE_NAME, FirstStart, has_catalog, make_first_objects
+from heliosd.ops.http import AddressBuckets, HttpServer
+from heliosd.security.passwords import Challenger
+from heliosd.server.listener import Listener, ListenerOptions
+from heliosd.server.tls import build_tls_server
+from heliosd.session.buckets import Buckets, KeyExtractor, RateLimit
+from heliosd.session.clock import now_us
+from heliosd.session.instance import Instance, SessionLimits
+from heliosd.settings.server import ServerSettings as S
+from heliosd.settings.sources import ConfigurationError, ServerConfiguration
+from heliosd.sql.bind.resolve import Resolver
+from heliosd.types.builtin import TYPES
+
+Result = TypeVar("Result")
+
+# Worker threads of Python code give the loop its turn this soon (measured: p99 1-5 ms against 18).
+SWITCH_INTERVAL_S: Final = 0.0005
+# Young objects die by reference counts; cycles are rare, and a full collection costs 24-94 ms per
+# million objects.
+GC_THRESHOLDS: Final = (100_000, 50, 1_000)
+
+
+class Service:
+    """See the module. One per process."""
+
+    def __init__(
+        self, configuration: ServerConfiguration, log: Log, say: Callable[[str], None]
+    ) -> None:
+        """`say` tells the person who started it; `log` tells operators."""
+        self._configuration = configuration
+        self._say = say
+        self._log = log
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._stopping = False
+        self._data_dir = Path(configuration.value(S.data_dir)).absolute()
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit status. Raises ConfigurationError."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        hub = Hub(loop)
+        begin = time.monotonic()
+        storage = await in_task(hub, lambda: self._open_storage(hub))
+        try:
+            first = await in_task(hub, lambda: self._first_start(storage))
+            catalog = await in_task(hub, lambda: _read_catalog(storage))
+            files = self._certificate_files()
+            instance = self._instance(hub, storage, catalog)
+            listener = self._listener(instance, files)
+            http = self._http(storage)
+            host, port = split_address(self._configuration.value(S.listen))
+            bound = await listener.listen_tcp(host, port) if host else 0
+            if directory := self._configuration.value(S.unix_socket_directory):
+                await listener.listen_unix(Path(directory), port or 5432)
+            http_host, http_port = split_address(self._configuration.value(S.http))
+            if http_host:
+                await http.start(http_host, http_port)
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+            self._log.info("ready", listen=f"{host}:{bound}" if host else "",
+                           seconds=round(time.monotonic() - begin, 3))  # fmt: skip
+            if host:
+                self._say_hello(bound, files, first)
+            await self._stop.wait()
+            self._stopping = True
+            await self._shut_down(hub, instance, listener)
+            await http.stop()
+        finally:
+            await in_task(hub, storage.close)
+            hub.close()
+        self._log.info("stopped")
+        return 0
+
+    # ------------------------------------------------------------ opening
+
+    def _open_storage(self, hub: Hub) -> Storage:
+        value = self._configuration.value
+        key = value(S.encryption_key)
+        source: KeySource = GivenKey(parse_key(key)) if key else KeyFile()
+        options = StorageOptions(
+            cache_bytes=value(S.cache_size) * MEGABYTE,
+            checkpoint_log_bytes=value(S.checkpoint_log_size) * MEGABYTE,
+            checkpoint_seconds=float(value(S.checkpoint_timeout)),
+        )
+        return Storage.open(self._data_dir, source, options, hub)
+
+    def _first_start(self, storage: Storage) -> FirstStart | None:
+        if has_catalog(storage):
+            return None
+        value = self._configuration.value
+        made = make_first_objects(storage, self._data_dir, value(S.superuser), value(S.password))
+        self._log.info("first start", superuser=made.superuser,
+                       password_file=str(made.password_file or ""))  # fmt: skip
+        if not value(S.encryption_key):
+            self._log.warning(
+                "the encryption key rests beside the data; configure HELIOSDB_ENCRYPTION_KEY"
+            )
+        return made
+
+    def _certificate_files(self) -> CertificateFiles:
+        value = self._configuration.value
+        certificate, key = value(S.tls_certificate), value(S.tls_private_key)
+        if bool(certificate) != bool(key):
+            raise ConfigurationError("tls_certificate and tls_private_key belong together")
+        if certificate:
+            return CertificateFiles(Path(certificate), Path(key), None)
+        host, _ = split_address(value(S.listen))
+        return ensure_local_certificate(self._data_dir, local_hosts(host))
+
+    def _instance(self, hub: Hub, storage: Storage, catalog: SharedCatalog) -> Instance:
+        value = self._configuration.value
+        limit = RateLimit(
+            value(S.max_requests), float(value(S.window_duration)), value(S.burst_capacity)
+        )
+        instance = Instance(
+            storage=storage,
+            catalog=catalog,
+            types=TYPES,
+            functions=FUNCTIONS,
+            resolver=Resolver(TYPES, FUNCTIONS),
+            hub=hub,
+            settings=self._configuration.registry,
+            settings_base=self._configuration.values,
+            metrics=self._metrics,
+            log=self._log,
+            statement_buckets=Buckets(limit),
+            key_extractor=KeyExtractor(value(S.key_extractor)),
+            started_us=now_us(),
+            allocate_oid=lambda: allocate_oid(storage),
+            limits=SessionLimits(
+                max_connections=value(S.max_connections),
+                superuser_reserved=value(S.superuser_reserved_connections),
+            ),
+        )
+        self._metrics.active_connections.read = lambda: float(len(instance.backends))
+        return instance
+
+    def _listener(self, instance: Instance, files: CertificateFiles) -> Listener:
+        value = self._configuration.value
+        host, _ = split_address(value(S.listen))
+        plaintext = value(S.tls_required) == "remote"
+        if plaintext and host and host not in ("127.0.0.1", "::1", "localhost"):
+            self._log.warning("plaintext is accepted from loopback addresses", listen=host)
+        mock_key = instance.storage.secret(KeyKind.MOCK)
+        challenger = Challenger(mock_key, instance.catalog.roles)
+        options = ListenerOptions(
+            authentication_timeout_s=float(value(S.authentication_timeout)),
+            unauthenticated_per_address=value(S.unauthenticated_per_address),
+            unauthenticated_total=value(S.unauthenticated_total),
+            plaintext_on_loopback=plaintext,
+            login_limit=RateLimit(
+                value(S.login_max_requests),
+                float(value(S.window_duration)),
+                value(S.login_burst_capacity),
+            ),
+        )
+        tls = build_tls_server(files.certificate, files.private_key)
+        return Listener(instance, tls, challenger, options, Limits())
+
+    def _http(self, storage: Storage) -> HttpServer:
+        value = self._configuration.value
+        rate = value(S.http_max_requests) / value(S.window_duration)
+        buckets = AddressBuckets(rate, value(S.http_burst_capacity))
+
+        def readiness() -> str | None:
+            if self._stopping:
+                return "shutting down"
+            return storage.not_ready_reason()
+
+        return HttpServer(self._metrics, readiness, buckets)
+
+    def _say_hello(self, port: int, files: CertificateFiles, first: FirstStart | None) -> None:
+        """The line to paste, on standard output."""
+        superuser = self._configuration.value(S.superuser)
+        fields = f"host=localhost port={port} user={superuser} dbname={superuser}"
+        if files.root is not None:
+            fields += f" sslmode=verify-full sslrootcert={files.root}"
+        secret = ""
+        if first is not None and first.password_file is not None:
+            self._say(f"The superuser's password was generated: {first.password_file}")
+        password_file = self._data_dir / PASSWORD_FILE_NAME
+        if password_file.exists():
+            secret = f'PGPASSWORD="$(cat {shlex.quote(str(password_file))})" '
+        self._say(f'{secret}psql "{fields}"')
+
+    # ------------------------------------------------------------ closing
+
+    async def _shut_down(self, hub: Hub, instance: Instance, listener: Listener) -> None:
+        """Refuse new work, let running statements end, then close. Half of the grace each."""
+        grace = float(self._configuration.value(S.shutdown_grace))
+        self._log.info("shutting down", connections=len(listener))
+        instance.refusal = "the database system is shutting down"
+        listener.stop_accepting()
+        end = time.monotonic() + grace / 2
+        for backend in list(instance.backends):
+            backend.terminate_when_idle()
+        while len(instance.backends) and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        for backend in list(instance.backends):
+            backend.terminate()
+        end = time.monotonic() + 1.0
+        while len(instance.backends) and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        listener.close()
+        await in_task(hub, instance.storage.checkpoint)
+
+
+def _read_catalog(storage: Storage) -> SharedCatalog:
+    """The committed catalog. May suspend."""
+    transaction = storage.begin()
+    try:
+        return open_catalog(transaction, TYPES, system_views())
+    finally:
+        transaction.rollback()
+
+
+async def in_task(hub: Hub, function: Callable[[], Result]) -> Result:
+    """Run `function` in a greenlet of its own, where it may suspend; its result or error."""
+    done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    def body() -> None:
+        try:
+            done.set_result(function())
+        except Exception as error:
+            done.set_exception(error)
+
+    hub.start(body)
+    return await done
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """HOST:PORT as (host, port); ("", 0) for nothing. Raises ConfigurationError."""
+    if not address:
+        return "", 0
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigurationError(f"{address}: want HOST:PORT")
+    return host.strip("[]"), int(port)
