@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
-    from helios_storage.transaction import Snapshot, Transaction
 
+    from helios_storage.transaction import Snapshot, Transaction
     from heliosd.catalog.edit import CatalogEdit
-    from heliosd.catalog.lookup import Catalog
+    from heliosd.catalog.lookup import Catalog, SearchPath
     from heliosd.catalog.views.context import ViewContext
     from heliosd.execute.constraints import DeferredChecks
     from heliosd.execute.program import CommandResult, Parameters, Program, ResultColumn, Row
+    from heliosd.sql.bind.state import BindScope
     from heliosd.sql.tree import Statement
     from heliosd.types.registry import EvalContext
 
@@ -224,6 +225,15 @@ class SessionServices(Protocol):
     @property
     def catalog(self) -> Catalog:
         """What this transaction sees of the catalog."""
+        ...
+
+    @property
+    def search_path(self) -> SearchPath:
+        """The search_path setting, resolved for the current role."""
+        ...
+
+    def bind_scope(self) -> BindScope:
+        """What a statement of this session is bound against now."""
         ...
 
     def catalog_edit(self) -> CatalogEdit:
