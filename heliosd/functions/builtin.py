@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
+from heliosd.functions import aggregates, series, statistics, window
 from heliosd.functions.registry import (
     AnyFunction,
     FunctionRegistry,
@@ -17,7 +18,7 @@ from heliosd.types.declare import Form
 from heliosd.types.facts import FunctionFact, function_facts
 from heliosd.types.oids import OIDS, oid_of
 
-MODULES: Final[tuple[ModuleType, ...]] = ()
+MODULES: Final[tuple[ModuleType, ...]] = (aggregates, series, statistics, window)
 
 
 def _function(fact: FunctionFact, form: Form) -> SqlFunction:
