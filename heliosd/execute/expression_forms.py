@@ -120,7 +120,7 @@ def compile_subplan(c: ExpressionCompiler, node: SubPlan) -> Code:
 # -- calls -----------------------------------------------------------------------------------
 
 
-def _form_of(
+def row_form_of(
     c: ExpressionCompiler,
     target: SqlFunction | SqlOperator | SqlCast,
     arguments: Sequence[Expr],
@@ -151,7 +151,7 @@ _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%", "||"})
 def compile_call(c: ExpressionCompiler, node: Call) -> Code:
     target = node.target
     return c.call_form(
-        _form_of(c, target, node.arguments, node),
+        row_form_of(c, target, node.arguments, node),
         [c.value(a) for a in node.arguments],
         strict=target.strict,
         needs_context=target.needs_context,
@@ -167,7 +167,7 @@ def compile_cast(c: ExpressionCompiler, node: Cast) -> Code:
         case CastMethod.FUNCTION:
             assert node.cast is not None
             return c.call_form(
-                _form_of(c, node.cast, (node.argument,), node),
+                row_form_of(c, node.cast, (node.argument,), node),
                 [argument],
                 strict=True,
                 needs_context=node.cast.needs_context,

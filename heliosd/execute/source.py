@@ -25,7 +25,9 @@ LOOPS_MAX: Final = 14
 EXPRESSION_DEPTH_MAX: Final = 40
 INDENT_MAX: Final = 60
 
-_NAME: Final = re.compile(r"\A(?:[vkprst][0-9]+|ctx|params|snapshot|transaction|check|out)\Z")
+_NAME: Final = re.compile(
+    r"\A(?:[akprstv][0-9]+|ctx|params|state|evaluation|snapshot|transaction|check|out)\Z"
+)
 _BUILTINS: Final = frozenset({"len", "None", "True", "False", "zip"})
 
 _ALLOWED: Final = frozenset(

@@ -1,0 +1,46 @@
+"""What generated joins and subqueries call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def not_in(value: Any, keys: set[Any]) -> bool:
+    """`value NOT IN (keys)` is true, for keys that are not empty; NULL makes it not true."""
+    return value is not None and None not in keys and value not in keys
+
+
+def in_set(value: Any, keys: set[Any]) -> bool | None:
+    """`value IN (keys)` with SQL's three values; None among the keys is NULL."""
+    if value is None:
+        return None if keys else False
+    if value in keys:
+        return True
+    return None if None in keys else False
+
+
+def row_in_set(
+    values: tuple[Any, ...], known: set[tuple[Any, ...]], partly: Sequence[tuple[Any, ...]]
+) -> bool | None:
+    """`(a, b) IN (rows)`: `known` are the rows without NULLs, `partly` the others."""
+    if None not in values:
+        if values in known:
+            return True
+        others: Any = partly
+    else:
+        others = [*known, *partly]
+    for row in others:
+        if all(a is None or b is None or a == b for a, b in zip(values, row, strict=True)):
+            return None
+    return False
+
+
+def call_once(
+    state: list[Any], cell: int, function: Callable[..., Any], ctx: Any, params: Any
+) -> Any:
+    """What a subquery without outer columns gives, computed at its first use."""
+    known = state[cell]
+    if known is None:
+        known = state[cell] = (function(ctx, params, state),)
+    return known[0]
