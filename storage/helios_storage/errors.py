@@ -108,3 +108,9 @@ class StorageRefused(StorageError):
     """
 
     sqlstate = "58000"
+
+
+class StorageFailed(StorageError):
+    """A commit was logged but could not be applied; only a restart (replay) helps (58000)."""
+
+    sqlstate = "58000"

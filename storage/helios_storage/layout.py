@@ -187,9 +187,9 @@ def _compile_encode(layout: Layout) -> Callable[[Row, Leaf, int], bytes]:
         "encode_compacted": lambda row, leaf, old: _encode_compacted(layout, row, leaf, old),
     }
     source = "\n".join(lines) + "\n"
-    encode: Callable[[Row, Leaf, int], bytes] = compile_code(
-        source, f"encode {shapes}", names_in
-    )["encode"]
+    encode: Callable[[Row, Leaf, int], bytes] = compile_code(source, f"encode {shapes}", names_in)[
+        "encode"
+    ]
     return encode
 
 
@@ -335,6 +335,20 @@ def _compile_log_codec(
     compiled = compile_code("\n".join(lines) + "\n", f"pack_row {shapes}", scope)
     pack_row: Callable[[Row], bytes] = compiled["pack_row"]
     return pack_row, unpack
+
+
+def check_fits(spec: TreeSpec, row: Row) -> None:
+    """Raise `RowTooBig` when a row does not fit a leaf even with its large values out of line."""
+    layout = layout_of(spec.shapes)
+    inline = layout.size
+    for i in layout.variable:
+        value = row[i]
+        if value is not None:
+            size = len(value.encode() if spec.shapes[i] == "t" else value)
+            if size < LARGE_REF_BYTES:
+                inline += size
+    if inline > RECORD_BYTES_MAX:
+        raise RowTooBig(f"row is too big: size {inline}, maximum size {RECORD_BYTES_MAX}")
 
 
 def pack_row(spec: TreeSpec, row: Row) -> bytes:

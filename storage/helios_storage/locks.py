@@ -21,7 +21,7 @@ from helios_storage.spec import Key
 
 
 class LockStrength(enum.IntEnum):
-    """SELECT ... FOR's four strengths; each conflicts with all that the one before does, and more."""
+    """SELECT ... FOR's four strengths; each conflicts with more than the one before."""
 
     KEY_SHARE = 0
     SHARE = 1
@@ -70,12 +70,15 @@ TABLE_CONFLICTS: Final = _masks(
 )
 _WEAK_MODE_MAX: Final = int(TableLockMode.ROW_EXCLUSIVE)
 
+_SAVEPOINT: Final[dict[Key, Any]] = {}
+"""Stands in a log of row locks where a savepoint was opened."""
+
 ObjectId: TypeAlias = Hashable
 """What is locked as a whole: a table's oid, ("advisory", database, key), ..."""
 
 
 class LockInfo(NamedTuple):
-    """A line of pg_locks: `key` None for an object; `waited_since` (monotonic seconds) if waiting."""
+    """A line of pg_locks. `key` None: an object; `waited_since`: monotonic seconds, if waiting."""
 
     object_id: ObjectId
     key: Key | None
@@ -244,9 +247,7 @@ class LockManager:
         table[key] = queue
         return queue
 
-    def _materialize(
-        self, tree_id: int, table: dict[Key, Any], key: Key, owner: LockOwner
-    ) -> None:
+    def _materialize(self, tree_id: int, table: dict[Key, Any], key: Key, owner: LockOwner) -> None:
         """Give a row that another owner's large write set covers an entry of its own."""
         if key in table:
             return
@@ -272,12 +273,36 @@ class LockManager:
             if not self._mass[tree_id]:
                 del self._mass[tree_id]
 
+    def save(self, owner: LockOwner) -> None:
+        """Mark a savepoint in the owner's log of row locks."""
+        owner.row_log.append((_SAVEPOINT, len(owner.object_log)))
+
+    def take_back(self, owner: LockOwner, depth: int) -> None:
+        """Release what was locked after savepoint `depth` (from 0), which stays open."""
+        marks = [at for at, (table, _) in enumerate(owner.row_log) if table is _SAVEPOINT]
+        keep = marks[depth] + 1
+        objects: Any = owner.row_log[keep - 1][1]
+        self.release_rows(owner, keep)
+        self.release_objects_after(owner, objects)
+
+    def forget_savepoints(self, owner: LockOwner, depth: int) -> None:
+        """Take the marks of savepoint `depth` and those inside it away; the locks stay."""
+        seen = 0
+        kept = []
+        for entry in owner.row_log:
+            if entry[0] is _SAVEPOINT:
+                seen += 1
+                if seen > depth:
+                    continue
+            kept.append(entry)
+        owner.row_log[:] = kept
+
     def forget_rows(self, owner: LockOwner, tree_id: int, keys: Any) -> None:
-        """Drop uncontended entries that `hold_many` now covers: the memory of a large transaction."""
+        """Drop uncontended entries that `hold_many` now covers: they are a large transaction's memory."""
         table = self._rows.get(tree_id)
         if not table:
             return
-        kept = []
+        kept: list[tuple[dict[Key, Any], Key]] = []
         for logged, key in owner.row_log:
             hold = table.get(key) if logged is table else None
             if type(hold) is tuple and hold[0] is owner and key in keys:
@@ -432,17 +457,18 @@ class LockManager:
         queue.wake()
         self._tidy(object_id, queue)
 
-    def release_objects(self, owner: LockOwner, keep: int = 0) -> None:
+    def release_objects(self, owner: LockOwner) -> None:
+        """Release the transaction's object locks."""
+        held, owner.weak = owner.weak, {}
+        owner.object_log = []
+        self._owners.pop(owner, None)
+        if self._objects:
+            for object_id in held:
+                self._shrink(owner, object_id)
+
+    def release_objects_after(self, owner: LockOwner, keep: int) -> None:
         """Release the transaction's object locks after its first `keep`."""
         log = owner.object_log
-        if not keep:
-            held, owner.weak = owner.weak, {}
-            owner.object_log = []
-            self._owners.pop(owner, None)
-            if self._objects:
-                for object_id in held:
-                    self._shrink(owner, object_id)
-            return
         dropped = log[keep:]
         del log[keep:]
         for object_id, _ in dropped:
@@ -530,18 +556,22 @@ class LockManager:
     # --- listing
 
     def listing(self) -> Iterator[LockInfo]:
-        """Every lock held or waited for, as pg_locks shows them; a large write set is not listed."""
+        """Every lock held or waited for, for pg_locks; a large write set is not listed."""
         for object_id, queue in list(self._objects.items()):
             yield from _listed(object_id, None, queue)
         for owner in list(self._owners):
             for object_id, mask in owner.weak.items():
                 if object_id not in self._objects:
                     for mode in _bits(mask):
-                        yield LockInfo(object_id, None, mode, owner.pid, granted=True, waited_since=0.0)
+                        yield LockInfo(
+                            object_id, None, mode, owner.pid, granted=True, waited_since=0.0
+                        )
         for tree_id, table in list(self._rows.items()):
             for key, hold in list(table.items()):
                 if type(hold) is tuple:
-                    yield LockInfo(tree_id, key, hold[1], hold[0].pid, granted=True, waited_since=0.0)
+                    yield LockInfo(
+                        tree_id, key, hold[1], hold[0].pid, granted=True, waited_since=0.0
+                    )
                 else:
                     yield from _listed(tree_id, key, hold)
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from helios_storage.errors import Corrupted
@@ -47,22 +47,24 @@ _ONE_WRITER, _BYTES_KEYS, _HAS_NULLS = 1, 2, 4
 
 
 class EditToken:
-    """Pages that carry it may be changed in place by its holder; `replaced` are Refs that it dropped.
+    """Pages that carry it may be changed in place by its holder; `replaced`: Refs it dropped.
 
     A replaced Ref may belong to older roots still: its page id is free only when no root older than
     the one that dropped it is read (durability's business).
     """
 
-    __slots__ = ("replaced",)
+    __slots__ = ("made", "replaced")
 
     def __init__(self) -> None:
         self.replaced: list[Ref] = []
+        self.made = 0
+        """Pages made under this token: what the cache is told of changed memory."""
 
 
 class Ref:
     """A parent's reference to a page: where it rests, its seal tag, rows below, the page if loaded.
 
-    `page_id` 0: it has not been stored in this form. For a large value `count` is its size in bytes.
+    `page_id` 0: it has not been stored in this form. A large value: `count` is its bytes.
     """
 
     __slots__ = ("count", "page", "page_id", "tag")
@@ -400,7 +402,7 @@ def _split_keys(data: bytes, at: int, n: int, size: int) -> tuple[list[bytes], i
     if len(lengths) != n or sum(lengths) != size:
         return None
     ends = list(accumulate(lengths, initial=at))
-    return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)], at + size
+    return [data[a:b] for a, b in pairwise(ends)], at + size
 
 
 def _refs(data: bytes, at: int, n: int) -> list[Ref]:
@@ -434,7 +436,7 @@ def _decode_leaf(
     writers = array("I", data[records_at - 4 * writer_count : records_at])
     if flags & _ONE_WRITER:
         writers = writers * n
-    leaf = Leaf(
+    return Leaf(
         layout,
         keys,
         bytearray(data[records_at:large_at]),
@@ -443,7 +445,6 @@ def _decode_leaf(
         _refs(data, large_at, larges) if larges else None,
         has_nulls=bool(flags & _HAS_NULLS),
     )
-    return leaf
 
 
 def _decode_inner(

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from helios_storage.large import read_large
 from helios_storage.layout import LARGE, Layout, compile_code, layout_of
@@ -18,6 +18,10 @@ from helios_storage.page import Leaf, PageSource
 from helios_storage.spec import Row, TreeSpec
 
 _PADS = {"?": 1, "h": 2, "i": 4, "q": 8, "f": 4, "d": 8, "t": 4, "b": 4, "u": 16}
+
+
+ReadRow: TypeAlias = Callable[[Leaf, int, PageSource], Row]
+ReadRows: TypeAlias = Callable[[Leaf, int, int, PageSource], list[Row]]
 
 
 class Reader:
@@ -29,8 +33,8 @@ class Reader:
 
     __slots__ = ("columns", "is_whole", "layout", "project", "row", "rows")
 
-    row: Callable[[Leaf, int, PageSource], Row]
-    rows: Callable[[Leaf, int, int, PageSource], list[Row]]
+    row: ReadRow
+    rows: ReadRows
 
     def __init__(self, layout: Layout, columns: tuple[int, ...] | None) -> None:
         self.layout = layout
@@ -126,7 +130,9 @@ def _tuple_text(layout: Layout, columns: Sequence[int], *, nulls: bool, text: st
 
 def _compile_reader(
     layout: Layout, columns: tuple[int, ...]
-) -> tuple[Callable[[Leaf, int, PageSource], Row], Callable[[Leaf, int, int, PageSource], list[Row]]]:
+) -> tuple[
+    Callable[[Leaf, int, PageSource], Row], Callable[[Leaf, int, int, PageSource], list[Row]]
+]:
     if not columns:
         return (lambda leaf, at, pages: ()), (lambda leaf, low, high, pages: [()] * (high - low))
     wanted = set(columns)
@@ -135,7 +141,7 @@ def _compile_reader(
     has_heap = any(layout.shapes[i] in "tb" for i in columns)
     masked_format, masked = _unpack_format(layout, wanted, with_mask=True)
     plain_format, plain = _unpack_format(layout, wanted, with_mask=False)
-    decode, cut = "heap[{}].decode()", "text[{}]"
+    decode = "heap[{}].decode()"
 
     def shape_row(*, nulls: bool, text: str) -> str:
         return _tuple_text(layout, columns, nulls=nulls, text=text)
@@ -158,8 +164,12 @@ def _compile_reader(
         add("    if leaf.large is not None: return slow_rows(leaf, low, high, pages)")
         add("    heap = leaf.heap")
     add("    records = leaf.records")
-    add(f"    if high * {size} != len(records) or low: records = records[low * {size}:high * {size}]")
-    lines += _rows_lines(masked, "masked_all", lambda text: shape_row(nulls=True, text=text), has_text)
+    add(
+        f"    if high * {size} != len(records) or low: records = records[low * {size}:high * {size}]"
+    )
+    lines += _rows_lines(
+        masked, "masked_all", lambda text: shape_row(nulls=True, text=text), has_text
+    )
     if list(columns) == sorted(wanted) and not has_heap:
         add("    return list(plain_all(records))")
     else:
@@ -183,7 +193,10 @@ def _compile_reader(
 
 
 def _rows_lines(
-    fields: list[str], unpack: str, row_text: Callable[[str], str], has_text: bool  # noqa: FBT001
+    fields: list[str],
+    unpack: str,
+    row_text: Callable[[str], str],
+    has_text: bool,  # noqa: FBT001
 ) -> list[str]:
     """The lines that read many rows, under `if leaf.has_nulls:`."""
     lines = ["    if leaf.has_nulls:"]

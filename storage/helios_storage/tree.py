@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
-from helios_storage.errors import Corrupted
+from helios_storage.errors import Corrupted, KeyTooLong
 from helios_storage.layout import layout_of
 from helios_storage.page import (
     HEAD_BYTES,
@@ -30,7 +30,7 @@ from helios_storage.page import (
 )
 from helios_storage.reader import read_rows
 from helios_storage.root import TreeRoot
-from helios_storage.spec import Key, Row, TreeSpec
+from helios_storage.spec import KEY_BYTES_MAX, Key, Row, TreeSpec
 
 CHILDREN_MAX: Final = 160
 """An inner page with more splits in two, or leaves 128 behind when keys arrive in order."""
@@ -40,6 +40,12 @@ _FEW_ROWS: Final = 8
 _GARBAGE_BYTES_MAX: Final = 4096
 
 Path: TypeAlias = list[tuple[Ref, Inner, int]]
+
+
+def check_key(key: Key) -> None:
+    """Raise `KeyTooLong` for a key that must not be in a tree."""
+    if type(key) is bytes and len(key) > KEY_BYTES_MAX:
+        raise KeyTooLong(f"index row size {len(key)} exceeds maximum {KEY_BYTES_MAX}")
 
 
 def empty_leaf(spec: TreeSpec, token: EditToken | None = None) -> Leaf:
@@ -74,6 +80,18 @@ def find_path(ref: Ref, key: Key, spec: TreeSpec, pages: PageSource) -> tuple[Re
         ref = page.children[at]
         page = ref.page or pages.load_now(ref, spec)
     return ref, path
+
+
+def find_resident_path(ref: Ref, key: Key) -> tuple[Ref, Path] | None:
+    """`find_path` among pages in memory; None when one is missing."""
+    path: Path = []
+    page = ref.page
+    while type(page) is Inner:
+        at = bisect_right(page.keys, key)
+        path.append((ref, page, at))
+        ref = page.children[at]
+        page = ref.page
+    return None if page is None else (ref, path)
 
 
 def index_in(leaf: Leaf, key: Key) -> int:
@@ -147,8 +165,8 @@ class Edit:
                 ref.page_id = NO_PAGE
                 ref.tag = b""
             return ref
-        assert type(page) is not Leaf or page.layout is not None
         token.replaced.append(ref)
+        token.made += 1
         copy: Any = page.copy(token)  # type: ignore[union-attr]
         return Ref(copy, ref.count)
 
@@ -176,9 +194,8 @@ def put_at(
             leaf.compact()
     ref.count += delta
     pieces = None
-    if delta > 0 or (row is not None and leaf.layout.has_heap):
-        if needs_split(leaf):
-            pieces = split_leaf(ref, at_end=bool(leaf.keys[-1] == key), token=token)
+    if (delta > 0 or (row is not None and leaf.layout.has_heap)) and needs_split(leaf):
+        pieces = split_leaf(ref, at_end=bool(leaf.keys[-1] == key), token=token)
     if pieces is None and ref is leaf_ref and delta >= 0:
         for inner_ref, _, _ in path:
             inner_ref.count += delta
@@ -287,6 +304,7 @@ def split_leaf(ref: Ref, *, at_end: bool, token: EditToken) -> tuple[list[Any], 
     keys = leaf.keys
     n = len(keys)
     cut = n - 1 if at_end else _middle(leaf)
+    token.made += 1
     left = slice_leaf(leaf, 0, cut, token)
     right = slice_leaf(leaf, cut, n, token)
     refs = [Ref(left, cut), Ref(right, n - cut)]

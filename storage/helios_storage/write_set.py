@@ -12,11 +12,10 @@ savepoint still need stays behind as an older *generation* of the tree's writes.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from helios_storage import cursor
+from helios_storage import bulk, cursor
 from helios_storage.cursor import EVERYTHING, Batch, KeyRange
 from helios_storage.page import EditToken, Leaf, PageSource
 from helios_storage.reader import reader_of
@@ -51,12 +50,14 @@ class Delta:
 
     def fork(self) -> Delta:
         """The same changes, to be changed further without changing these."""
-        return Delta(self.rows, self.dead, EditToken())
+        token = EditToken()
+        token.replaced = [ref for ref in self.token.replaced if ref.page_id]
+        return Delta(self.rows, self.dead, token)
 
     def add(self, items: Sequence[tuple[Key, Row | None]], xid: int, pages: PageSource) -> None:
         """Put changes in key order in."""
         edit = Edit(pages, self.token)
-        self.rows = apply(self.rows, items, xid, edit)
+        self.rows = bulk.put_sorted(self.rows, items, xid, edit)
         deleted = [(key, ()) for key, row in items if row is None]
         if self.dead.ref.count:
             revived: list[tuple[Key, Row | None]] = [
@@ -79,11 +80,9 @@ class Delta:
             return None
         return MISSING
 
-    def streams(
-        self, span: KeyRange, pages: PageSource, *, reverse: bool
-    ) -> list[Iterator[Batch]]:
+    def streams(self, span: KeyRange, pages: PageSource, *, reverse: bool) -> list[Iterator[Batch]]:
         """The changes of a range as sorted streams of batches."""
-        streams = []
+        streams: list[Iterator[Batch]] = []
         if self.dead.ref.count:
             reader = reader_of("", ())
             dead = cursor.batches(self.dead, span, reader, pages, reverse=reverse)
@@ -91,7 +90,7 @@ class Delta:
         if self.rows.ref.count:
             reader = reader_of(self.rows.spec.shapes, None)
             streams.append(cursor.batches(self.rows, span, reader, pages, reverse=reverse))
-        return streams  # type: ignore[return-value]
+        return streams
 
 
 class TreeWrites:
@@ -213,31 +212,17 @@ class WriteSet:
                 self._undo.append((rows, key))
         return writes
 
-    def spill(self, tree_id: int, spec: TreeSpec, xid: int, pages: PageSource) -> TreeWrites:
+    def spill(self, tree_id: int, spec: TreeSpec, xid: int, pages: PageSource) -> Delta:
         """Move a tree's newest versions into its delta. Never suspends."""
-        writes = self.trees[tree_id]
-        items = [(key, writes.rows[key][0]) for key in writes.sorted_keys()]
-        return self.add_sorted(tree_id, spec, items, xid, pages)
-
-    def add_sorted(
-        self,
-        tree_id: int,
-        spec: TreeSpec,
-        items: Sequence[tuple[Key, Row | None]],
-        xid: int,
-        pages: PageSource,
-    ) -> TreeWrites:
-        """Put many changes, in key order, straight into the delta (after what `rows` holds)."""
         writes = self.delta_of(tree_id, spec)
-        assert writes.delta is not None
+        delta = writes.delta
+        assert delta is not None
         if writes.rows:
             held = [(key, writes.rows[key][0]) for key in writes.sorted_keys()]
             writes.rows = {}
             writes.order = None
-            if held is not items:
-                writes.delta.add(held, xid, pages)
-        writes.delta.add(items, xid, pages)
-        return writes
+            delta.add(held, xid, pages)
+        return delta
 
     def delta_of(self, tree_id: int, spec: TreeSpec) -> TreeWrites:
         """The tree's writes with a delta that may be changed: a new generation if one is read."""
@@ -317,13 +302,3 @@ class WriteSet:
 def leaves_of(tree: TreeRoot, pages: PageSource) -> Iterator[Leaf]:
     """The leaves of a private tree in order. May suspend."""
     return cursor.leaves(tree.ref, EVERYTHING, tree.spec, pages, reverse=False)
-
-
-def has_key_between(tree: TreeRoot, low: Key, high: Key, pages: PageSource) -> bool:
-    """Whether the tree has a key in [low, high]."""
-    leaf = find_leaf(tree.ref, low, tree.spec, pages)
-    at = bisect_left(leaf.keys, low)
-    if at < len(leaf.keys):
-        return bool(leaf.keys[at] <= high)
-    span = KeyRange(low, high, high_inclusive=True)
-    return cursor.count_range(tree, span, pages) > 0

@@ -1,0 +1,515 @@
+"""What all transactions of a storage share, and how one commits.
+
+Commit, in order (README, invariant 4):
+
+1. large write sets become private roots, in slices, logged ahead      may suspend
+2. the pages that the rest will change are brought into memory         may suspend
+3. SERIALIZABLE validates: 40001 here or never
+4. rows are packed, the commit record is appended to the log           from here on
+5. the changes go onto the newest root, leaf by leaf                   nothing suspends
+6. the root is published, `on_publish` runs, locks are released
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from helios_storage import cursor
+from helios_storage.bulk import first_key, join_behind, last_key
+from helios_storage.cursor import EVERYTHING
+from helios_storage.errors import StorageError, StorageFailed
+from helios_storage.layout import RECORD_BYTES_MAX, check_fits, layout_of
+from helios_storage.locks import LockManager, LockOwner
+from helios_storage.page import (
+    PAGE_BYTES,
+    Change,
+    CommitLog,
+    EditToken,
+    LeafRun,
+    PageSource,
+    Ref,
+    TreeDropped,
+    TreeMade,
+    encode_page,
+)
+from helios_storage.reader import read_rows, reader_of
+from helios_storage.root import DatabaseRoot, Roots, TreeRoot
+from helios_storage.scheduler import Event, Scheduler
+from helios_storage.serializable import SerializableManager
+from helios_storage.spec import Key, Lsn, Row, TreeId
+from helios_storage.transaction import Isolation, Transaction
+from helios_storage.tree import (
+    Edit,
+    Path,
+    apply,
+    empty_tree,
+    find_leaf,
+    find_path,
+    find_resident_path,
+    index_in,
+    put,
+    put_at,
+)
+from helios_storage.write_set import Delta, TreeWrites, leaves_of
+
+_LOG_PART_BYTES: Final = 256 * 1024
+_STORE_EARLY_PAGES: Final = 1024
+"""Changed private pages (8 MB) that are stored before a large transaction goes on."""
+_LOG_PART_KEYS: Final = 8192
+_CAUGHT_UP_KEYS: Final = 256
+"""So few keys of others are caught up in the commit itself; more before it, in slices."""
+_LOAD_ROUNDS: Final = 3
+_NOTHING_SEEN: Final = Lsn(0)
+_XID_MASK: Final = 0xFFFFFFFF
+
+Done = Callable[[StorageError | None], None]
+
+
+class Prepared(NamedTuple):
+    """A large write set as a private root, and the keys that others committed meanwhile."""
+
+    tree: TreeRoot
+    edit: Edit
+    foreign: set[Key]
+    delta: Delta
+
+
+class TransactionManager:
+    """Roots, locks, ids; begins and commits transactions. Loop's thread only."""
+
+    __slots__ = (
+        "_next_tree_id",
+        "_next_xid",
+        "_watchers",
+        "commits",
+        "failure",
+        "locks",
+        "log",
+        "moves",
+        "pages",
+        "roots",
+        "scheduler",
+        "serializable",
+        "spill",
+    )
+
+    def __init__(
+        self,
+        roots: Roots,
+        pages: PageSource,
+        log: CommitLog,
+        scheduler: Scheduler,
+        *,
+        next_xid: int = 1,
+        next_tree_id: int = 1,
+    ) -> None:
+        self.roots = roots
+        self.pages = pages
+        self.log = log
+        self.scheduler = scheduler
+        self.locks = LockManager(scheduler)
+        self.serializable = SerializableManager()
+        self.moves: dict[tuple[int, Key], tuple[Key, Lsn]] = {}
+        """(tree, old key) -> (new key, LSN) of primary keys changed while older roots are read."""
+        self.spill: Callable[[int, list[Ref], Done], None] | None = None
+        """Durability's: store the pages below these private roots, then call back."""
+        self.failure: BaseException | None = None
+        self.commits = 0
+        self._next_xid = next_xid
+        self._next_tree_id = next_tree_id
+        self._watchers: dict[int, list[tuple[Transaction, set[Key]]]] = {}
+
+    @property
+    def next_xid(self) -> int:
+        """The id that the next writing transaction gets."""
+        return self._next_xid
+
+    @property
+    def next_tree_id(self) -> int:
+        """The id that the next tree gets."""
+        return self._next_tree_id
+
+    def allocate_tree_id(self) -> TreeId:
+        """An id that no tree has had. One that is not used after all is lost."""
+        number = self._next_tree_id
+        self._next_tree_id = number + 1
+        return TreeId(number)
+
+    def new_xid(self) -> int:
+        """The next transaction id: 32 bits, never 0."""
+        xid = self._next_xid
+        self._next_xid = (xid + 1) & _XID_MASK or 1
+        return xid
+
+    def begin(
+        self,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+        *,
+        read_only: bool = False,
+        seen: Lsn = _NOTHING_SEEN,
+        owner: LockOwner | None = None,
+    ) -> Transaction:
+        """A new transaction. `owner`: the session, whose locks it takes; else one of its own."""
+        if self.failure is not None:
+            raise StorageFailed("a commit could not be completed; the server must be restarted")
+        return Transaction(self, isolation, owner or LockOwner(), seen, read_only=read_only)
+
+    def rollback(self, transaction: Transaction) -> None:
+        """Undo: drop the write set, release everything."""
+        for tree_id, writes in transaction.writes.trees.items():
+            if writes.delta is not None:
+                self.locks.hold_many(transaction.owner, tree_id, None)
+                self.log.abandon(transaction.xid)
+        if transaction.serializable is not None:
+            self.serializable.rollback(transaction.serializable)
+        transaction.end()
+
+    # --- commit
+
+    def commit(self, transaction: Transaction, on_publish: Callable[[], None] | None) -> Lsn:
+        """See `Transaction.commit`."""
+        writes = transaction.writes.trees
+        if not writes and not transaction.specs:
+            return self._commit_nothing(transaction, on_publish)
+        try:
+            prepared, small = self._prepare(transaction)
+            places = self._load_places(transaction, small)
+            if transaction.serializable is not None:
+                keys = {tree_id: self._keys_of(changed) for tree_id, changed in writes.items()}
+                self.serializable.commit(transaction.serializable, keys)
+                transaction.serializable = None
+            changes = self._changes(transaction, small)
+            if changes or any(not one.tree.spec.temporary for one in prepared):
+                lsn = self.log.append(transaction.xid, changes)
+            else:
+                lsn = self.roots.newest.lsn
+        except BaseException:
+            self._unwatch(transaction)
+            self.rollback(transaction)
+            raise
+        try:
+            self._apply(transaction, prepared, small, places, lsn)
+        except BaseException as error:
+            self.failure = error  # the log has it, memory only half: only a restart can tell
+            raise
+        self.commits += 1
+        if on_publish is not None:
+            on_publish()
+        for one in prepared:
+            self.locks.hold_many(transaction.owner, one.tree.spec.tree_id, None)
+        transaction.end()
+        return lsn
+
+    def _commit_nothing(
+        self, transaction: Transaction, on_publish: Callable[[], None] | None
+    ) -> Lsn:
+        if transaction.serializable is not None:
+            try:
+                self.serializable.commit(transaction.serializable, {})
+            except BaseException:
+                self.rollback(transaction)
+                raise
+        if on_publish is not None:
+            on_publish()
+        transaction.end()
+        return transaction.seen
+
+    def _keys_of(self, writes: TreeWrites) -> list[Any]:
+        """All keys that a transaction changed in a tree, in order. May suspend."""
+        delta = writes.delta
+        if delta is None:
+            return writes.sorted_keys()
+        keys: set[Any] = set(writes.rows)
+        for tree in (delta.rows, delta.dead):
+            for leaf in cursor.leaves(tree.ref, EVERYTHING, tree.spec, self.pages, reverse=False):
+                keys.update(leaf.keys)
+        return sorted(keys)
+
+    def _base(self, transaction: Transaction, tree_id: int) -> TreeRoot:
+        """The newest committed tree, under the spec that the transaction gave it."""
+        spec = transaction.specs.get(tree_id)
+        if spec is None:
+            return self.roots.newest.tree(tree_id)
+        tree = self.roots.newest.find(tree_id)
+        return empty_tree(spec) if tree is None else TreeRoot(spec, tree.ref)
+
+    def _load_places(
+        self, transaction: Transaction, small: list[tuple[int, TreeWrites]]
+    ) -> dict[int, tuple[Ref, Path]]:
+        """Bring the pages into memory that the small write sets change. May suspend.
+
+        Where a tree has one changed key, the way to its leaf is found here and kept.
+        """
+        for _ in range(_LOAD_ROUNDS):
+            places: dict[int, tuple[Ref, Path]] = {}
+            is_complete = True
+            for tree_id, writes in small:
+                tree = self._base(transaction, tree_id)
+                keys: Any = writes.rows if len(writes.rows) == 1 else writes.sorted_keys()
+                bound = None
+                for key in keys:
+                    if bound is not None and key <= bound:
+                        continue
+                    place = find_resident_path(tree.ref, key)
+                    if place is None:
+                        is_complete = False
+                        find_leaf(tree.ref, key, tree.spec, self.pages)
+                        continue
+                    if len(keys) == 1:
+                        places[tree_id] = place
+                        break
+                    leaf: Any = place[0].page
+                    bound = leaf.keys[-1] if leaf.keys else None
+            if is_complete:
+                return places
+        return {}
+
+    def _changes(
+        self, transaction: Transaction, small: list[tuple[int, TreeWrites]]
+    ) -> list[Change]:
+        """The commit record's changes. Packing a row also proves that a leaf will take it."""
+        changes: list[Change] = []
+        add: Any = changes.append
+        specs = transaction.specs
+        for made in specs.values():
+            if made is not None and not made.temporary:
+                add(TreeMade(made))
+        for tree_id, writes in small:
+            spec = self._base(transaction, tree_id).spec
+            pack = layout_of(spec.shapes).pack_row
+            rows = writes.rows
+            for key in rows if len(rows) == 1 else writes.sorted_keys():
+                row = rows[key][0]
+                packed = None
+                if row is not None:
+                    packed = pack(row)
+                    if len(packed) > RECORD_BYTES_MAX:
+                        check_fits(spec, row)
+                if not spec.temporary:
+                    add((tree_id, key, packed))
+        for tree_id, made in specs.items():
+            if made is None:
+                tree = self.roots.newest.find(tree_id)
+                if tree is not None and not tree.spec.temporary:
+                    add(TreeDropped(TreeId(tree_id)))
+        return changes
+
+    def _apply(
+        self,
+        transaction: Transaction,
+        prepared: list[Prepared],
+        small: list[tuple[int, TreeWrites]],
+        places: dict[int, tuple[Ref, Path]],
+        lsn: Lsn,
+    ) -> None:
+        """Put everything onto the newest root and publish it. Nothing here suspends."""
+        root = self.roots.writable()
+        token = root.token
+        edit = Edit(self.pages, token)
+        xid = transaction.xid
+        for tree_id, spec in transaction.specs.items():
+            tree = root.find(tree_id)
+            if spec is None:
+                root.drop(TreeId(tree_id))
+            elif tree is None:
+                root.put(empty_tree(spec, token))
+            else:
+                root.put(TreeRoot(spec, tree.ref))
+        for tree_id, writes in small:
+            tree = root.tree(tree_id)
+            place = places.get(tree_id)
+            if place is not None and (place[1][0][0] if place[1] else place[0]) is tree.ref:
+                ((key, version),) = writes.rows.items()
+                new = put_at(tree, place[0], place[1], key, version[0], xid, edit)
+            else:
+                items = [(key, writes.rows[key][0]) for key in writes.sorted_keys()]
+                new = apply(tree, items, xid, edit)
+            if new is not tree:
+                root.put(new)
+        for one in prepared:
+            root.put(self._caught_up(one, root).tree)
+            token.replaced += one.edit.token.replaced
+            token.replaced += one.delta.token.replaced
+        if self._watchers:
+            self._tell_watchers(transaction)
+        if transaction.moves or self.moves:
+            self._note_moves(transaction, lsn)
+        if token.made:
+            self.pages.grown(token.made * PAGE_BYTES)
+            token.made = 0
+        self.roots.publish(root, lsn)
+
+    def _note_moves(self, transaction: Transaction, lsn: Lsn) -> None:
+        """Keep old key -> new key while a root is read that may lead to the old one."""
+        oldest = self.roots.oldest_lsn()
+        if self.moves:
+            self.moves = {old: new for old, new in self.moves.items() if new[1] > oldest}
+        for (tree_id, old), new_key in transaction.moves.items():
+            self.moves[(tree_id, old)] = (new_key, lsn)
+
+    # --- large write sets
+
+    def _prepare(
+        self, transaction: Transaction
+    ) -> tuple[list[Prepared], list[tuple[int, TreeWrites]]]:
+        """Large write sets as private roots, logged ahead; the trees whose write set is small."""
+        small = []
+        prepared = []
+        specs = transaction.specs
+        for tree_id, writes in transaction.writes.trees.items():
+            if specs and specs.get(tree_id, tree_id) is None:
+                continue  # dropped: its changes go with it
+            if writes.delta is None:
+                if writes.rows:
+                    small.append((tree_id, writes))
+            else:
+                prepared.append(self._prepare_large(transaction, tree_id))
+        return prepared, small
+
+    def _prepare_large(self, transaction: Transaction, tree_id: int) -> Prepared:
+        base = self._base(transaction, tree_id)
+        delta = transaction.writes.spill(tree_id, base.spec, transaction.xid, self.pages)
+        if not base.spec.temporary:
+            for part in self._parts_of(delta, TreeId(tree_id)):
+                self.log.append_ahead(transaction.xid, part)
+                self.scheduler.check_slice()
+        foreign: set[Key] = set()
+        self._watchers.setdefault(tree_id, []).append((transaction, foreign))
+        root = self.roots.pin(self.roots.newest)
+        try:
+            base = self._base(transaction, tree_id)
+            edit = Edit(self.pages, EditToken())
+            tree = self._merged(transaction, base, delta, edit)
+            one = Prepared(tree, edit, foreign, delta)
+            while len(foreign) > _CAUGHT_UP_KEYS:
+                one = self._caught_up(one, self.roots.newest, _CAUGHT_UP_KEYS)
+                self.scheduler.check_slice()
+        finally:
+            self.roots.unpin(root)
+        return one
+
+    def _merged(
+        self, transaction: Transaction, base: TreeRoot, delta: Delta, edit: Edit
+    ) -> TreeRoot:
+        """`base` with a delta's changes, in slices; rows behind all others are joined on."""
+        tree = base
+        if delta.dead.ref.count:
+            for leaf in leaves_of(delta.dead, self.pages):
+                tree = self._put_leaf(tree, list(leaf.keys), None, transaction.xid, edit)
+                self.scheduler.check_slice()
+                self.store_early(transaction.xid, edit.token, [tree.ref])
+        if not delta.rows.ref.count:
+            return tree
+        first = first_key(delta.rows, self.pages)
+        if not tree.ref.count or last_key(tree, self.pages) < first:
+            return join_behind(tree, delta.rows, edit)
+        for leaf in leaves_of(delta.rows, self.pages):
+            rows = read_rows(leaf, delta.rows.spec, self.pages)
+            tree = self._put_leaf(tree, list(leaf.keys), rows, transaction.xid, edit)
+            self.scheduler.check_slice()
+            self.store_early(transaction.xid, edit.token, [tree.ref])
+        return tree
+
+    def _put_leaf(
+        self, tree: TreeRoot, keys: list[Any], rows: list[Row] | None, xid: int, edit: Edit
+    ) -> TreeRoot:
+        bound = None
+        for key in keys:
+            if bound is None or key > bound:
+                leaf = find_leaf(tree.ref, key, tree.spec, self.pages)
+                bound = leaf.keys[-1] if leaf.keys else None
+        values: list[Any] = [None] * len(keys) if rows is None else rows
+        return apply(tree, list(zip(keys, values, strict=True)), xid, edit)
+
+    def _caught_up(self, one: Prepared, root: DatabaseRoot, keys_max: int = 0) -> Prepared:
+        """The private root with what others have committed to the tree meanwhile."""
+        tree, edit = one.tree, one.edit
+        newest = root.find(tree.spec.tree_id)
+        count = 0
+        while one.foreign and (not keys_max or count < keys_max):
+            assert newest is not None
+            key = one.foreign.pop()
+            ref, path = find_path(newest.ref, key, newest.spec, self.pages)
+            leaf: Any = ref.page
+            at = index_in(leaf, key)
+            row, writer = None, 0
+            if at >= 0:
+                reader = reader_of(newest.spec.shapes, None)
+                row = reader.read(leaf, at, newest.spec, self.pages)
+                writer = leaf.writers[at]
+            edit.token.replaced += [ref, *[inner_ref for inner_ref, _, _ in path]]
+            tree = put(tree, key, row, writer, edit)
+            count += 1
+        return Prepared(tree, edit, one.foreign, one.delta)
+
+    def _parts_of(self, delta: Delta, tree_id: TreeId) -> Iterator[list[Change]]:
+        """A delta as changes for the log, about 256 KB at a time: whole leaves where possible."""
+        part: list[Change] = []
+        size = 0
+        spec = delta.rows.spec
+        pack = layout_of(spec.shapes).pack_row
+        for leaf in leaves_of(delta.rows, self.pages):
+            if leaf.large is None:
+                page = encode_page(leaf)
+                part.append(LeafRun(tree_id, page))
+                size += len(page)
+            else:
+                rows = read_rows(leaf, spec, self.pages)
+                for key, row in zip(list(leaf.keys), rows, strict=True):
+                    packed = pack(row)
+                    part.append((tree_id, key, packed))
+                    size += len(packed)
+            if size >= _LOG_PART_BYTES:
+                yield part
+                part, size = [], 0
+        for leaf in leaves_of(delta.dead, self.pages):
+            part += [(tree_id, key, None) for key in leaf.keys]
+            if len(part) >= _LOG_PART_KEYS:
+                yield part
+                part = []
+        if part:
+            yield part
+
+    def _tell_watchers(self, transaction: Transaction) -> None:
+        """Large commits under way learn which keys this commit has changed below them."""
+        for tree_id, watchers in list(self._watchers.items()):
+            writes = transaction.writes.trees.get(tree_id)
+            others = [keys for owner, keys in watchers if owner is not transaction]
+            if writes is not None and others:
+                changed = self._keys_of(writes)
+                for keys in others:
+                    keys.update(changed)
+        self._unwatch(transaction)
+
+    def _unwatch(self, transaction: Transaction) -> None:
+        for tree_id, watchers in list(self._watchers.items()):
+            kept = [pair for pair in watchers if pair[0] is not transaction]
+            if kept:
+                self._watchers[tree_id] = kept
+            else:
+                del self._watchers[tree_id]
+
+    def store_early(self, xid: int, token: EditToken, refs: list[Ref]) -> None:
+        """Store a private tree's pages once 8 MB of them have changed, so that they can be evicted.
+
+        Suspends; on a plain call it leaves that to a later one. `refs` are the private roots.
+        """
+        if token.made < _STORE_EARLY_PAGES or self.spill is None:
+            return
+        if not self.scheduler.can_wait():
+            return
+        self.pages.grown(token.made * PAGE_BYTES)
+        token.made = 0
+        done = Event()
+        failures: list[StorageError] = []
+
+        def on_done(error: StorageError | None) -> None:
+            if error is not None:
+                failures.append(error)
+            done.set()
+
+        self.spill(xid, refs, on_done)
+        self.scheduler.wait(done)
+        if failures:
+            raise failures[0]
