@@ -122,6 +122,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[int, State | Rule]]] = MappingProxyTyp
 )
 
 _LONG_CODES: Final = frozenset(b"QPBFd")
+_EXTENDED: Final = frozenset({State.EXTENDED, State.SKIPPING, State.COPY_IN_EXTENDED})
 _COPYING: Final = frozenset({State.COPY_IN, State.COPY_IN_EXTENDED, State.COPY_BOTH})
 
 
@@ -218,6 +219,11 @@ class Connection:
             self.state is State.READY and self._position == len(self._buffer) and not self._pending
         )
 
+    @property
+    def is_extended(self) -> bool:
+        """Inside an extended-query exchange: its Sync is still to come."""
+        return self.state in _EXTENDED
+
     def receive(self, data: bytes) -> None:
         """Add what the socket gave."""
         if self.state is State.CLOSED:
@@ -292,10 +298,11 @@ class Connection:
         if self.state is State.AUTHENTICATION:
             return decode_authentication(self.expected, body)
         self.state = rule
-        message = decode_frontend(code, body, self.codec)
         if rule is State.CLOSED:
+            # Whatever its body holds: the client leaves.
             self.close()
-        return message
+            return m.Terminate()
+        return decode_frontend(code, body, self.codec)
 
     def _check_code(self, code: int) -> State | Rule:
         rule = TRANSITIONS[self.state].get(code, Rule.VIOLATION)

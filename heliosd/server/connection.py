@@ -1,0 +1,380 @@
+"""One client's socket: TLS, start-up, login, then bytes to and from its session.
+
+    data_received -> TlsLayer.decrypt -> _take_startup | session.receive
+    session -> write -> TlsLayer.encrypt -> transport.write (one per readable event)
+
+Everything before the login happens here, without a session: an unauthenticated client costs this
+object, its buffers and a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from helios_protocol import messages as m
+from helios_protocol.connection import Connection as Wire
+from helios_protocol.connection import Limits
+from helios_protocol.encode import encode
+from helios_protocol.fields import Fields, WireError
+from helios_protocol.startup import Negotiation, negotiate
+from helios_storage.scheduler import Event
+from heliosd.errors import INVALID_AUTHORIZATION_SPECIFICATION, SqlError
+from heliosd.server.authentication import Authentication
+from heliosd.server.tls import ALPN_PROTOCOL, TlsFailed, TlsLayer
+from heliosd.session.session import Session
+
+if TYPE_CHECKING:
+    from heliosd.security.passwords import Challenger
+    from heliosd.server.tls import TlsServer
+    from heliosd.session.instance import Instance
+
+# asyncio stops asking for more beyond this much unsent output.
+WRITE_BUFFER_BYTES: Final = 256 * 1024
+# After a refusal the client gets this long to read it before the socket goes.
+LINGER_S: Final = 1.0
+
+
+def fields_of(error: SqlError | WireError) -> Fields:
+    """An error as it goes on the wire before there is a session."""
+    if isinstance(error, WireError):
+        return error.fields()
+    return Fields(
+        error.severity, error.sqlstate, error.message, detail=error.detail, hint=error.hint
+    )
+
+
+class Gateway(Protocol):
+    """What a connection needs of the listener that accepted it."""
+
+    instance: Instance
+    tls: TlsServer
+    challenger: Challenger
+    loop: asyncio.AbstractEventLoop
+    wire_limits: Limits
+    plaintext_on_loopback: bool
+    authentication_timeout_s: float
+
+    def enter(self, connection: ClientConnection) -> bool: ...
+    def authenticated(self, connection: ClientConnection) -> None: ...
+    def leave(self, connection: ClientConnection) -> None: ...
+    def admit_login(self, address: str) -> None: ...
+
+
+class ClientConnection(asyncio.Protocol):
+    """See the module. Implements `session.channel.Channel` and `authentication.TransportFacts`."""
+
+    __slots__ = (
+        "_authentication",
+        "_closing",
+        "_direct",
+        "_listener",
+        "_negotiation",
+        "_session",
+        "_timer",
+        "_tls",
+        "_transport",
+        "_wire",
+        "_writable",
+        "client_address",
+        "local",
+        "server_address",
+    )
+
+    def __init__(self, listener: Gateway, *, local: bool) -> None:
+        self._listener = listener
+        self.local = local
+        self._wire = Wire(listener.wire_limits)
+        self._transport: asyncio.Transport | None = None
+        self._tls: TlsLayer | None = None
+        self._session: Session | None = None
+        self._authentication: Authentication | None = None
+        self._negotiation: Negotiation | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable: Event | None = None
+        self._direct = False
+        self._closing = False
+        self.client_address: tuple[str, int] | None = None
+        self.server_address: tuple[str, int] | None = None
+
+    # ------------------------------------------------------------ facts
+
+    @property
+    def address(self) -> str:
+        """The client's address as limits count it; unix sockets count together."""
+        return self.client_address[0] if self.client_address else "local"
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is on."""
+        return self._wire.secure
+
+    @property
+    def channel_binding(self) -> bytes | None:
+        """What -PLUS binds to."""
+        return self._listener.tls.channel_binding if self._wire.secure else None
+
+    @property
+    def tls_cipher(self) -> str | None:
+        """The suite in use."""
+        cipher = self._tls.cipher if self._tls is not None else None
+        return cipher[0] if cipher else None
+
+    # ------------------------------------------------------------ asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        if not self.local:
+            peer = transport.get_extra_info("peername")
+            own = transport.get_extra_info("sockname")
+            self.client_address = (peer[0], peer[1]) if peer else None
+            self.server_address = (own[0], own[1]) if own else None
+            raw = transport.get_extra_info("socket")
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if not self._listener.enter(self):
+            transport.close()
+            return
+        self._timer = self._listener.loop.call_later(
+            self._listener.authentication_timeout_s, self._login_timed_out
+        )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._stop_timer()
+        self._listener.leave(self)
+        session, self._session = self._session, None
+        if session is not None:
+            session.lost()
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def eof_received(self) -> bool:
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        self._listener.instance.hub.activity += 1
+        if self._tls is None:
+            session = self._session
+            if session is not None:
+                session.receive(data)
+            else:
+                self._take_startup(data)
+        else:
+            self._take_encrypted(self._tls, data)
+
+    def pause_writing(self) -> None:
+        self._writable = Event()
+
+    def resume_writing(self) -> None:
+        event, self._writable = self._writable, None
+        if event is not None:
+            event.set()
+
+    # ------------------------------------------------------------ the session's side
+
+    def write(self, data: bytes) -> None:
+        """Send plain bytes, through TLS if it is on."""
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        if self._tls is not None:
+            data = self._tls.encrypt(data)
+        transport.write(data)
+
+    def writable(self) -> Event | None:
+        """None when more may be written; else the event that says so."""
+        return self._writable
+
+    def pause_reading(self) -> None:
+        """The session has more than enough to do."""
+        if self._transport is not None and not self._closing:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The session can take more."""
+        if self._transport is not None and not self._closing:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Send what was written, say goodbye to TLS, hang up."""
+        if self._closing or self._transport is None:
+            return
+        if self._tls is not None and self._tls.established:
+            self._transport.write(self._tls.close())
+        self._closing = True
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # ------------------------------------------------------------ TLS
+
+    def _take_encrypted(self, tls: TlsLayer, data: bytes) -> None:
+        try:
+            if not tls.established:
+                self._send_raw(tls.handshake(data))
+                if not tls.established:
+                    return
+                if not self._established(tls):
+                    return
+                data = b""
+            plain, closed = tls.decrypt(data)
+        except TlsFailed as error:
+            self._send_raw(tls.pending())
+            self._refuse_silently("tls", str(error))
+            return
+        self._send_raw(tls.pending())
+        if plain:
+            if self._session is not None:
+                self._session.receive(plain)
+            else:
+                self._take_startup(plain)
+        if closed:
+            self.close()
+
+    def _established(self, tls: TlsLayer) -> bool:
+        """The handshake is done. Direct TLS must have named us, or another protocol's client
+        could be made to talk to us (the ALPACA attack)."""
+        if self._direct and tls.alpn != ALPN_PROTOCOL:
+            self._refuse_silently("tls", "no ALPN protocol in direct TLS")
+            return False
+        self._wire.secured()
+        return True
+
+    def _start_tls(self, first: bytes) -> None:
+        self._tls = TlsLayer(self._listener.tls)
+        if first:
+            self._take_encrypted(self._tls, first)
+
+    def _send_raw(self, data: bytes) -> None:
+        if data and self._transport is not None and not self._closing:
+            self._transport.write(data)
+
+    # ------------------------------------------------------------ start-up and login
+
+    def _take_startup(self, data: bytes) -> None:
+        wire = self._wire
+        wire.receive(data)
+        try:
+            while not self._closing and (message := wire.next_message()) is not None:
+                self._on_startup(message)
+                if self._session is not None:
+                    return
+        except (SqlError, WireError) as error:
+            method = "protocol" if isinstance(error, WireError) else "scram"
+            if self._authentication is not None:
+                method = self._authentication.method
+            elif isinstance(error, SqlError) and not self.secure and not self.local:
+                method = "plaintext"
+            self._refuse(error, method)
+
+    def _on_startup(self, message: m.FrontendMessage) -> None:
+        match message:
+            case m.SSLRequest():
+                if self.local:
+                    self._transport_write(m.EncryptionAnswer("N"))
+                    self._wire.refuse_encryption()
+                else:
+                    self._transport_write(m.EncryptionAnswer("S"))
+                    self._start_tls(b"")
+            case m.GSSENCRequest():
+                self._transport_write(m.EncryptionAnswer("N"))
+                self._wire.refuse_encryption()
+            case m.DirectTLS():
+                self._direct = True
+                self._start_tls(self._wire.take_raw())
+            case m.CancelRequest(process_id, secret):
+                self._listener.instance.backends.cancel_by_key(process_id, secret, self.address)
+                self.close()
+            case m.StartupMessage():
+                self._start_login(message)
+            case _:
+                self._step_login(message)
+
+    def _start_login(self, startup: m.StartupMessage) -> None:
+        self._check_transport()
+        listener = self._listener
+        listener.admit_login(self.address)
+        negotiation = negotiate(startup)
+        if negotiation.answer is not None:
+            self._transport_write(negotiation.answer)
+        self._negotiation = negotiation
+        self._authentication = Authentication(
+            listener.instance.catalog, listener.challenger, negotiation, self
+        )
+        self._transport_write(self._authentication.start())
+
+    def _check_transport(self) -> None:
+        """Plain text only on a unix socket, or on loopback where `tls_required` allows it."""
+        if self.secure or self.local:
+            return
+        if self._listener.plaintext_on_loopback and is_loopback(self.address):
+            return
+        raise SqlError(
+            INVALID_AUTHORIZATION_SPECIFICATION,
+            "connection requires TLS",
+            severity="FATAL",
+            hint="Connect with sslmode=require or stronger.",
+        )
+
+    def _step_login(self, message: m.FrontendMessage) -> None:
+        authentication = self._authentication
+        assert authentication is not None, "only `p` frames pass before, and only after start-up"
+        answer = authentication.step(message)
+        self._wire.expected = authentication.expected
+        login = authentication.login
+        if login is None:
+            self._transport_write(answer)
+            return
+        self._stop_timer()
+        self._listener.authenticated(self)
+        self._wire.authenticated()
+        self._authentication = None
+        self._session = Session(self._listener.instance, self, self._wire, login)
+        self._session.start(login, encode(answer))
+
+    def _transport_write(self, message: m.Message) -> None:
+        self.write(encode(message))
+
+    # ------------------------------------------------------------ refusals
+
+    def _refuse(self, error: SqlError | WireError, method: str) -> None:
+        """Tell the client, count it, and hang up."""
+        self._count(method, error.sqlstate)
+        if not self.local and self._tls is not None and not self.secure:
+            self.close()
+            return
+        self.write(encode(m.ErrorResponse(fields_of(error))))
+        self.close()
+
+    def _refuse_silently(self, method: str, reason: str) -> None:
+        """There is no way to tell: TLS itself failed."""
+        self._count(method, reason)
+        self.close()
+
+    def _count(self, method: str, reason: str) -> None:
+        instance = self._listener.instance
+        instance.metrics.auth_failures.add(method)
+        instance.log.warning("login.refused", address=self.address, method=method, reason=reason)
+
+    def _login_timed_out(self) -> None:
+        self._timer = None
+        self._count("timeout", "authentication_timeout")
+        self.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def is_loopback(address: str) -> bool:
+    """127.0.0.0/8 and ::1."""
+    return address.startswith("127.") or address == "::1"

@@ -1,0 +1,1 @@
+"""The links a statement passes, in this order: admission, authorization, execution, accounting."""

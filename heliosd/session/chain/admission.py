@@ -1,0 +1,28 @@
+"""Admission: a token for each statement, ahead of any work.
+
+Refused work gets 53400, and the connection lives.
+"""
+
+from __future__ import annotations
+
+from heliosd.session.buckets import Buckets, limit_exceeded
+
+
+class Admission:
+    """One session's link: its bucket, chosen by the key extractor when the session starts."""
+
+    __slots__ = ("_bucket", "_buckets")
+
+    def __init__(self, buckets: Buckets, key: str) -> None:
+        self._buckets = buckets
+        self._bucket = buckets.bucket(key)
+
+    def enter(self) -> None:
+        """Take a token for one statement, or raise 53400."""
+        bucket = self._bucket
+        if bucket.tokens >= 1.0:
+            bucket.tokens -= 1.0
+            return
+        wait = self._buckets.take(bucket)
+        if wait:
+            raise limit_exceeded("statements", wait)

@@ -1,0 +1,122 @@
+"""DECLARE, FETCH, MOVE, CLOSE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from heliosd.errors import NO_ACTIVE_SQL_TRANSACTION, SqlError
+from heliosd.execute.program import StatementKind
+from heliosd.session.block import Block
+from heliosd.session.clock import now_us
+from heliosd.session.portal import Cursor, Portals, no_such_portal
+from heliosd.session.statement_cache import Prepared
+
+if TYPE_CHECKING:
+    from heliosd.execute.context import ExecutionContext
+    from heliosd.execute.program import Parameters, ResultColumn, Row
+    from heliosd.sql.tree import Statement
+
+
+class CursorOwner(Protocol):
+    """What these commands need of their session."""
+
+    @property
+    def portals(self) -> Portals: ...
+    @property
+    def block(self) -> Block: ...
+    @property
+    def context(self) -> ExecutionContext: ...
+    @property
+    def parameters(self) -> Parameters: ...
+    @property
+    def parameter_types(self) -> tuple[int, ...]: ...
+    @property
+    def current_text(self) -> str: ...
+    def make_prepared(
+        self, text: str, tree: Statement, given_types: tuple[int, ...]
+    ) -> Prepared: ...
+    def answer_in_binary(self) -> None:
+        """The rows that this statement sends go in binary format."""
+        ...
+
+
+class CursorCommands:
+    """Implements `execute.context.CursorServices`."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: CursorOwner) -> None:
+        self._owner = owner
+
+    def declare(
+        self,
+        name: str,
+        query: Statement,
+        *,
+        binary: bool,
+        scroll: bool | None,
+        hold: bool,
+        insensitive: bool,
+    ) -> None:
+        """DECLARE: 25P01 outside of a block unless WITH HOLD; 42P03 when the name is taken.
+
+        Every cursor is insensitive: it reads one snapshot.
+        """
+        owner = self._owner
+        if not hold and not owner.block.in_block:
+            raise SqlError(
+                NO_ACTIVE_SQL_TRANSACTION, "DECLARE CURSOR can only be used in transaction blocks"
+            )
+        if owner.portals.get(name) is not None:
+            raise SqlError("42P03", f'cursor "{name}" already exists')
+        prepared = owner.make_prepared(owner.current_text, query, owner.parameter_types)
+        program = prepared.program
+        if program.kind is not StatementKind.SELECT or program.rows is None:
+            raise SqlError("42601", "DECLARE CURSOR must not contain data-modifying statements")
+        snapshot = owner.block.require_transaction().snapshot()
+        cursor = Cursor(
+            name,
+            prepared,
+            owner.parameters,
+            (),
+            now_us(),
+            columns=program.columns,
+            snapshot=snapshot,
+            is_cursor=True,
+            text=owner.current_text,
+            scroll=scroll,
+            hold=hold,
+            binary=binary,
+        )
+        cursor.rows = program.rows(owner.context.portal(snapshot), owner.parameters)
+        owner.portals.add(cursor)
+
+    def fetch(
+        self, name: str, direction: str, count: int | None
+    ) -> tuple[tuple[ResultColumn, ...], list[Row]]:
+        """FETCH: 34000, 55000."""
+        cursor = self._find(name)
+        if cursor.binary:
+            self._owner.answer_in_binary()
+        return cursor.columns or (), cursor.fetch(direction, count)
+
+    def move(self, name: str, direction: str, count: int | None) -> int:
+        """MOVE: how many rows FETCH would have given."""
+        return len(self._find(name).fetch(direction, count))
+
+    def close(self, name: str) -> None:
+        """CLOSE name: 34000."""
+        if not self._owner.portals.close(name):
+            raise no_such_portal(name, "cursor")
+
+    def close_all(self) -> None:
+        """CLOSE ALL."""
+        for portal in self._owner.portals:
+            if portal.is_cursor:
+                self._owner.portals.close(portal.name)
+
+    def _find(self, name: str) -> Cursor:
+        found = self._owner.portals.get(name)
+        if not isinstance(found, Cursor):
+            raise no_such_portal(name, "cursor")
+        return found

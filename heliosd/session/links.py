@@ -1,0 +1,51 @@
+"""A session's state with the chain that its statements pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helios_protocol.connection import Connection as Wire
+from heliosd.catalog.objects import Database, Role
+from heliosd.errors import SqlError
+from heliosd.session.buckets import KeyExtractor
+from heliosd.session.chain.accounting import Accounting
+from heliosd.session.chain.admission import Admission
+from heliosd.session.chain.authorization import Authorization
+from heliosd.session.chain.execution import Execution
+from heliosd.session.channel import Channel
+from heliosd.session.state import SessionState
+
+if TYPE_CHECKING:
+    from heliosd.session.instance import Instance
+
+
+class LinkedSession(SessionState):
+    """`admission` -> `authorization` -> `execution` -> `accounting`."""
+
+    __slots__ = ("accounting", "admission", "authorization", "execution")
+
+    def __init__(
+        self, instance: Instance, channel: Channel, wire: Wire, role: Role, database: Database
+    ) -> None:
+        super().__init__(instance, channel, wire, role, database)
+        self.admission = Admission(instance.statement_buckets, self._admission_key())
+        self.authorization = Authorization(self)
+        self.execution = Execution(self)
+        self.accounting = Accounting(instance.metrics)
+
+    def _admission_key(self) -> str:
+        """Whose bucket this session's statements draw from."""
+        match self.instance.key_extractor:
+            case KeyExtractor.ROLE:
+                return self.session_role
+            case KeyExtractor.DATABASE:
+                return self.database
+            case _:
+                address = self.channel.client_address
+                return address[0] if address else "local"
+
+    def check_statement_size(self, text: str) -> None:
+        """54000 for a text beyond the limit (S-26)."""
+        most = self.instance.limits.statement_bytes
+        if len(text) > most // 4 and len(text.encode()) > most:
+            raise SqlError("54000", f"statement text exceeds {most} bytes")

@@ -1,0 +1,74 @@
+"""A session's prepared statements: PREPARE and Parse fill the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from heliosd.errors import INVALID_SQL_STATEMENT_NAME, SqlError
+from heliosd.session.statement_cache import Prepared
+
+
+@dataclass(slots=True, eq=False)
+class NamedStatement:
+    """`prepared` is replaced when it becomes stale; the name, text and types stay.
+
+    `prepared` None: the text was empty.
+    """
+
+    name: str
+    text: str
+    prepared: Prepared | None
+    given_types: tuple[int, ...]
+    created_us: int
+    from_sql: bool
+
+
+def no_such_statement(name: str) -> SqlError:
+    """26000."""
+    if not name:
+        return SqlError(INVALID_SQL_STATEMENT_NAME, "unnamed prepared statement does not exist")
+    return SqlError(INVALID_SQL_STATEMENT_NAME, f'prepared statement "{name}" does not exist')
+
+
+class Statements:
+    """By name; "" is the unnamed one, which Parse replaces freely."""
+
+    __slots__ = ("_statements",)
+
+    def __init__(self) -> None:
+        self._statements: dict[str, NamedStatement] = {}
+
+    def __iter__(self) -> Iterator[NamedStatement]:
+        return iter(list(self._statements.values()))
+
+    def find(self, name: str) -> NamedStatement | None:
+        """The statement, or None."""
+        return self._statements.get(name)
+
+    def get(self, name: str) -> NamedStatement:
+        """The statement; 26000."""
+        found = self._statements.get(name)
+        if found is None:
+            raise no_such_statement(name)
+        return found
+
+    def check_free(self, name: str) -> None:
+        """42P05 when the name is taken."""
+        if name and name in self._statements:
+            raise SqlError("42P05", f'prepared statement "{name}" already exists')
+
+    def put(self, statement: NamedStatement) -> None:
+        """Add under its name."""
+        self._statements[statement.name] = statement
+
+    def drop(self, name: str) -> bool:
+        """Forget it; False when there was none."""
+        return self._statements.pop(name, None) is not None
+
+    def clear(self) -> None:
+        """DEALLOCATE ALL: the unnamed one stays until the next Parse, as in PostgreSQL."""
+        unnamed = self._statements.get("")
+        self._statements.clear()
+        if unnamed is not None:
+            self._statements[""] = unnamed

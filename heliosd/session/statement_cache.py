@@ -1,0 +1,149 @@
+"""Prepared statements that sessions share: text, syntax tree and program, found by text.
+
+A program leans on the objects whose (oid, version) it names, and on the names that it resolved.
+`Stamp` is three counters; while they stand still a program is current and nothing else is looked
+at. When they moved, the program's own dependencies decide, or, when names or roles came or went,
+it is made anew.
+
+A cache belongs to a `ScopeKey`: database, role, search_path and the settings that plans look at.
+Sessions with temporary objects or with uncommitted DDL have a cache of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from heliosd.catalog.lookup import Catalog
+from heliosd.execute.program import Program
+from heliosd.sql.tree import Statement
+
+# Entries of one cache, and caches of one server. The least recently made go.
+STATEMENTS_MAX: Final = 2_000
+CACHES_MAX: Final = 256
+
+
+class Stamp(NamedTuple):
+    """Counters of the catalog at the moment when a program was known to be current."""
+
+    shared: int
+    local: int
+    overlay: int
+
+
+class Names(NamedTuple):
+    """Counters of what dependencies do not show: names, roles, this transaction's changes."""
+
+    shared: int
+    roles: int
+    local: int
+    overlay: int
+
+
+def stamp_of(catalog: Catalog) -> Stamp:
+    """The stamp now."""
+    overlay = catalog.overlay
+    return Stamp(
+        catalog.shared.state.generation,
+        catalog.local.generation,
+        0 if overlay is None else len(overlay.log) + 1,
+    )
+
+
+def names_of(catalog: Catalog) -> Names:
+    """The names' counters now."""
+    overlay = catalog.overlay
+    shared = catalog.shared.state
+    return Names(
+        shared.names_generation,
+        shared.roles_generation,
+        catalog.local.names_generation,
+        0 if overlay is None else len(overlay.log) + 1,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class Prepared:
+    """One statement, ready to run. `given_types` are the parameter types that the client named.
+
+    `needs_snapshot` False: a utility statement that must not start a transaction's first snapshot.
+    `encoders` keeps, by result formats, RowDescription and row encoder; `readers`, by parameter
+    formats, parameter readers. Replaced, not changed, when its program becomes stale.
+    """
+
+    text: str
+    tree: Statement
+    program: Program
+    given_types: tuple[int, ...]
+    needs_snapshot: bool
+    stamp: Stamp
+    names: Names
+    encoders: dict[tuple[object, ...], tuple[bytes, Callable[..., bytes]]] = field(
+        default_factory=dict
+    )
+    readers: dict[tuple[object, ...], Callable[..., tuple[object, ...]]] = field(
+        default_factory=dict
+    )
+
+    def is_current(self, catalog: Catalog) -> bool:
+        """Whether the program still means what it meant when it was made."""
+        stamp = stamp_of(catalog)
+        if stamp == self.stamp:
+            return True
+        if names_of(catalog) == self.names and catalog.is_current(self.program.dependencies):
+            self.stamp = stamp
+            return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeKey:
+    """What else than the catalog a program depends on."""
+
+    database: int
+    role: int
+    path: tuple[int, ...]
+    settings: tuple[object, ...]
+
+
+class StatementCache:
+    """Prepared statements of one scope, by text and given parameter types."""
+
+    __slots__ = ("_statements",)
+
+    def __init__(self) -> None:
+        self._statements: dict[tuple[str, tuple[int, ...]], Prepared] = {}
+
+    def find(self, text: str, given_types: tuple[int, ...]) -> Prepared | None:
+        """The statement prepared earlier; it may be stale."""
+        return self._statements.get((text, given_types))
+
+    def put(self, prepared: Prepared) -> None:
+        """Keep a statement, in place of a stale one or of the oldest."""
+        statements = self._statements
+        key = (prepared.text, prepared.given_types)
+        statements.pop(key, None)
+        if len(statements) >= STATEMENTS_MAX:
+            del statements[next(iter(statements))]
+        statements[key] = prepared
+
+    def clear(self) -> None:
+        """DISCARD PLANS, for a session's own cache."""
+        self._statements.clear()
+
+
+class StatementCaches:
+    """The caches of one server, by scope."""
+
+    def __init__(self) -> None:
+        self._caches: dict[ScopeKey, StatementCache] = {}
+
+    def of(self, key: ScopeKey) -> StatementCache:
+        """The scope's cache, made when it is first asked for."""
+        found = self._caches.get(key)
+        if found is None:
+            if len(self._caches) >= CACHES_MAX:
+                del self._caches[next(iter(self._caches))]
+            found = self._caches[key] = StatementCache()
+        return found
