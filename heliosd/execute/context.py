@@ -34,7 +34,15 @@ class ExecutionContext:
     per batch: it yields to other sessions, and raises when the statement was cancelled.
     """
 
-    __slots__ = ("check_slice", "deferred", "eval", "services", "snapshot", "transaction")
+    __slots__ = (
+        "check_slice",
+        "deferred",
+        "eval",
+        "lock_timeout_ms",
+        "services",
+        "snapshot",
+        "transaction",
+    )
 
     def __init__(
         self,
@@ -44,6 +52,7 @@ class ExecutionContext:
         services: SessionServices,
         check_slice: Callable[[], None],
         deferred: DeferredChecks,
+        lock_timeout_ms: int = 0,
     ) -> None:
         self.transaction = transaction
         self.snapshot = snapshot
@@ -52,6 +61,8 @@ class ExecutionContext:
         self.check_slice = check_slice
         # Constraint checks that wait for COMMIT or SET CONSTRAINTS; one queue per transaction.
         self.deferred = deferred
+        # The lock_timeout setting; 0: wait for ever.
+        self.lock_timeout_ms = lock_timeout_ms
 
     def portal(self, snapshot: Snapshot) -> ExecutionContext:
         """The same transaction seen through another snapshot, which outlives this statement."""
@@ -62,6 +73,7 @@ class ExecutionContext:
             self.services,
             self.check_slice,
             self.deferred,
+            self.lock_timeout_ms,
         )
 
 

@@ -89,6 +89,8 @@ class Program:
     modify: Modify | None = None
     point_modify: PointModify | None = None
     utility: Utility | None = None
+    # It locks the rows that it finds: give it `transaction.snapshot(newest=True)`.
+    locks_rows: bool = False
     # writes: refused in a read-only transaction (25006 names `tag`).
     writes: bool = False
     # Runs outside the transaction block's failed state and without a snapshot (COMMIT, ROLLBACK).

@@ -1,0 +1,1 @@
+"""What INSERT, UPDATE and DELETE call at run time: violations, foreign keys, table writers."""

@@ -1,0 +1,113 @@
+"""Constraint violations, in PostgreSQL's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from heliosd.errors import SqlError
+
+if TYPE_CHECKING:
+    from heliosd.catalog.objects import Constraint, Index, Table
+    from heliosd.execute.context import ExecutionContext
+    from heliosd.execute.expressions import Types
+
+VALUE_CHARACTERS_MAX = 64
+"""PostgreSQL cuts the values in a failing row's DETAIL after so many bytes."""
+
+
+class TableWords:
+    """A table as its violations name it: schema, names, how values are shown."""
+
+    __slots__ = ("schema", "table", "types")
+
+    def __init__(self, table: Table, schema: str, types: Types) -> None:
+        self.table = table
+        self.schema = schema
+        self.types = types
+
+    def shown(self, ctx: ExecutionContext, column: int, value: Any) -> str:
+        """A value of a column (0-based) as text."""
+        if value is None:
+            return "null"
+        return self.types.type(self.table.columns[column].type_oid).output(value, ctx.eval)
+
+    def failing_row(self, ctx: ExecutionContext, row: Sequence[Any]) -> str:
+        """`Failing row contains (1, null, ...).`"""
+        parts: list[str] = []
+        for number, column in enumerate(self.table.columns):
+            if column.dropped:
+                continue
+            text = self.shown(ctx, number, row[number])
+            raw = text.encode()
+            if len(raw) > VALUE_CHARACTERS_MAX:
+                text = raw[:VALUE_CHARACTERS_MAX].decode(errors="ignore") + "..."
+            parts.append(text)
+        return f"Failing row contains ({', '.join(parts)})."
+
+    def key_detail(
+        self, ctx: ExecutionContext, columns: Sequence[int], values: Sequence[Any]
+    ) -> str:
+        """`(a, b)=(1, 2)` for columns given 0-based."""
+        names = ", ".join(self.table.columns[c].name for c in columns)
+        texts = ", ".join(self.shown(ctx, c, v) for c, v in zip(columns, values, strict=True))
+        return f"({names})=({texts})"
+
+    def not_null(self, ctx: ExecutionContext, column: int, row: Sequence[Any]) -> NoReturn:
+        """23502."""
+        name = self.table.columns[column].name
+        raise SqlError(
+            "23502",
+            f'null value in column "{name}" of relation "{self.table.name}" '
+            "violates not-null constraint",
+            detail=self.failing_row(ctx, row),
+            schema=self.schema,
+            table=self.table.name,
+            column=name,
+        )
+
+    def check(self, ctx: ExecutionContext, constraint: Constraint, row: Sequence[Any]) -> NoReturn:
+        """23514."""
+        raise SqlError(
+            "23514",
+            f'new row for relation "{self.table.name}" violates check constraint '
+            f'"{constraint.name}"',
+            detail=self.failing_row(ctx, row),
+            schema=self.schema,
+            table=self.table.name,
+            constraint=constraint.name,
+        )
+
+    def unique(
+        self,
+        ctx: ExecutionContext,
+        index: Index,
+        values: Sequence[Any],
+        texts: Sequence[str],
+        types: Sequence[int],
+    ) -> NoReturn:
+        """23505. `texts` name the key's columns or expressions, `types` are their oids."""
+        shown = ", ".join(
+            "null" if v is None else self.types.type(t).output(v, ctx.eval)
+            for v, t in zip(values, types, strict=True)
+        )
+        constraint = self.table.constraint_by_oid(index.constraint) if index.constraint else None
+        name = index.name if constraint is None else constraint.name
+        raise SqlError(
+            "23505",
+            f'duplicate key value violates unique constraint "{name}"',
+            detail=f"Key ({', '.join(texts)})=({shown}) already exists.",
+            schema=self.schema,
+            table=self.table.name,
+            constraint=name,
+        )
+
+
+def affected_twice() -> NoReturn:
+    """21000: ON CONFLICT DO UPDATE met a row that this command has written."""
+    raise SqlError(
+        "21000",
+        "ON CONFLICT DO UPDATE command cannot affect row a second time",
+        hint="Ensure that no rows proposed for insertion within the same command have duplicate "
+        "constrained values.",
+    )
