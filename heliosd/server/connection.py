@@ -26,6 +26,7 @@ from heliosd.server.tls import ALPN_PROTOCOL, TlsFailed, TlsLayer
 from heliosd.session.session import Session
 
 if TYPE_CHECKING:
+    from heliosd.catalog.objects import Database, Role
     from heliosd.security.passwords import Challenger
     from heliosd.server.tls import TlsServer
     from heliosd.session.instance import Instance
@@ -60,6 +61,7 @@ class Gateway(Protocol):
     def authenticated(self, connection: ClientConnection) -> None: ...
     def leave(self, connection: ClientConnection) -> None: ...
     def admit_login(self, address: str) -> None: ...
+    def admit_role(self, role: Role, database: Database) -> None: ...
 
 
 class ClientConnection(asyncio.Protocol):
@@ -333,6 +335,7 @@ class ClientConnection(asyncio.Protocol):
         if login is None:
             self._transport_write(answer)
             return
+        self._listener.admit_role(login.role, login.database)
         self._stop_timer()
         self._listener.authenticated(self)
         self._wire.authenticated()

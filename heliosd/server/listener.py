@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from helios_protocol.connection import Limits
+from heliosd.catalog.objects import Database, Role
 from heliosd.errors import TOO_MANY_CONNECTIONS, SqlError
 from heliosd.security.passwords import Challenger
 from heliosd.server.connection import ClientConnection
@@ -156,9 +157,29 @@ class Listener:
             error.severity = "FATAL"
             raise error
         if len(self.instance.backends) >= self.instance.limits.max_connections:
-            raise SqlError(
-                TOO_MANY_CONNECTIONS, "sorry, too many clients already", severity="FATAL"
+            raise _too_many("sorry, too many clients already")
+
+    def admit_role(self, role: Role, database: Database) -> None:
+        """53300 when the slots that are left are not for this role, or it has its share."""
+        limits, backends = self.instance.limits, self.instance.backends
+        if role.superuser:
+            return
+        if len(backends) >= limits.max_connections - limits.superuser_reserved:
+            raise _too_many(
+                "remaining connection slots are reserved for non-replication superuser connections"
             )
+        if role.connection_limit >= 0:
+            mine = sum(session.session_role == role.name for session in backends)
+            if mine >= role.connection_limit:
+                raise _too_many(f'too many connections for role "{role.name}"')
+        if database.connection_limit >= 0:
+            there = sum(session.database == database.name for session in backends)
+            if there >= database.connection_limit:
+                raise _too_many(f'too many connections for database "{database.name}"')
+
+
+def _too_many(message: str) -> SqlError:
+    return SqlError(TOO_MANY_CONNECTIONS, message, severity="FATAL")
 
 
 def _remove_stale(path: Path) -> None:

@@ -87,7 +87,7 @@ _TIMED: Final = (m.Query, m.Parse, m.Bind, m.Execute)
 class Session(LinkedSession):
     """See the module. `start` greets; then `receive` is called with each piece of plain bytes."""
 
-    __slots__ = ("_ended", "_idle_timer", "_notified", "_reading_paused", "_receiving",
+    __slots__ = ("_ended", "_idle_timer", "_leaving", "_notified", "_reading_paused", "_receiving",
                  "_task", "_timer")  # fmt: skip
 
     def __init__(self, instance: Instance, channel: Channel, wire: Wire, login: Login) -> None:
@@ -98,6 +98,7 @@ class Session(LinkedSession):
         self._receiving = False
         self._reading_paused = False
         self._ended = False
+        self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._notified: list[tuple[bytes, Lsn]] | None = None
@@ -219,6 +220,8 @@ class Session(LinkedSession):
         self.state_changed_us = self.eval.statement_us
         if self._task is not None and not self._receiving:
             self.output.flush()
+        if self._leaving and not block.in_block:
+            raise SessionEnded(_shutting_down())
         if self.idle_session_timeout_ms or self.idle_transaction_timeout_ms:
             self._start_idle_timer()
 
@@ -338,6 +341,12 @@ class Session(LinkedSession):
         """57P01, then the connection ends."""
         self._end(SqlError(ADMIN_SHUTDOWN, "terminating connection due to administrator command"))
 
+    def terminate_when_idle(self) -> None:
+        """57P01 as soon as no statement runs and no transaction block is open (shutdown)."""
+        self._leaving = True
+        if self._task is None and not self.block.in_block:
+            self.terminate()
+
     def _end(self, error: SqlError) -> None:
         if self._ended:
             return
@@ -395,6 +404,10 @@ class Session(LinkedSession):
         self.instance.backends.remove(self)
         self.drop_temporary()
         self.output.close()
+
+
+def _shutting_down() -> SqlError:
+    return SqlError(ADMIN_SHUTDOWN, "terminating connection due to administrator command")
 
 
 def _as_sql_error(error: SqlError | WireError | StorageError) -> SqlError:
