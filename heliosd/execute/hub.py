@@ -151,6 +151,10 @@ class Hub:
         """Let `task` go on in the loop's next round, unless it has gone on already."""
         self._loop.call_soon(self._resume, task, ticket)
 
+    def post(self, function: Callable[[], None]) -> None:
+        """Run `function` on the loop soon. The one method that other threads may call."""
+        self._loop.call_soon_threadsafe(function)
+
     def close(self) -> None:
         """Stop the thread pool; its running calls end first."""
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,273 @@
+"""Group commit: records queue up, a helper thread makes them durable, one sync in flight.
+
+    append -> publish -> (sync in the thread, with everything that came meanwhile) -> on_synced
+
+A commit is visible to others at `publish`, before it is durable: writers queue behind one sync,
+not behind each other. What keeps that honest is `seen`: a session that saw an LSN lets no byte
+leave before `durable_lsn` has reached it (`when_durable`).
+
+A sync that fails ends the process at once. The kernel may have thrown the unwritten pages away
+and would call the next sync a success: retrying is how acknowledged commits get lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final, NoReturn
+
+from helios_storage.errors import StorageClosed
+from helios_storage.log import LogWriter
+from helios_storage.options import StorageOptions
+from helios_storage.page import Change, EditToken, Ref
+from helios_storage.record import RecordKind, encode_record
+from helios_storage.root import DatabaseRoot, Roots
+from helios_storage.scheduler import Event, InlineScheduler, Scheduler
+from helios_storage.spec import Lsn
+
+EXIT_SYNC_FAILED: Final = 74  # EX_IOERR of sysexits.h
+_PART_SYNC_BYTES: Final = 256 * 1024  # parts of large commits are worth a sync of their own
+_QUEUE_BYTES_MAX: Final = 8 * 1024 * 1024  # beyond this a large commit waits for the disk
+
+_logger: Final = logging.getLogger("helios_storage")
+
+
+class PublishedRoots(Roots):
+    """`Roots` that tell durability of each publication."""
+
+    __slots__ = ("on_publish",)
+
+    def __init__(self, root: DatabaseRoot) -> None:
+        super().__init__(root)
+        self.on_publish: Callable[[list[Ref], Lsn], None] | None = None
+
+    def publish(self, root: DatabaseRoot, lsn: Lsn) -> None:
+        """Make `root` the newest, hand on the Refs that it replaced, let the sync begin."""
+        super().publish(root, lsn)
+        token = root.token
+        replaced = token.replaced
+        if replaced:
+            token.replaced = []
+        if self.on_publish is not None:
+            self.on_publish(replaced, lsn)
+
+
+class _Batch:
+    """What one sync makes durable."""
+
+    __slots__ = ("lsn", "records", "root")
+
+    def __init__(self, records: list[bytes], root: DatabaseRoot, lsn: Lsn) -> None:
+        self.records = records
+        self.root = root
+        self.lsn = lsn
+
+
+class LargeCommit:
+    """A transaction that reached the disk before its commit: parts in the log, spilled pages."""
+
+    __slots__ = ("first_lsn", "lsn", "page_ids", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens: set[EditToken] = set()  # of its private pages
+        self.first_lsn: Lsn | None = None  # where its first part begins
+        self.page_ids: list[int] = []
+        self.lsn: Lsn | None = None  # of its commit
+
+    def is_in(self, lsn: Lsn) -> bool:
+        """Whether a root at `lsn` has it."""
+        return self.lsn is not None and self.lsn <= lsn
+
+
+class Commits:
+    """The queue of commits before the log (`CommitLog`). Loop's thread only, but for `_run`."""
+
+    def __init__(
+        self,
+        roots: PublishedRoots,
+        writer: LogWriter,
+        scheduler: Scheduler,
+        options: StorageOptions,
+        lsn: Lsn,
+    ) -> None:
+        self.roots = roots
+        self.writer = writer
+        self.durable_lsn = lsn
+        self.end_lsn = lsn  # of everything appended
+        self._scheduler = scheduler
+        self._options = options
+        self._records: list[bytes] = []
+        self._queued_bytes = 0
+        self._in_flight: _Batch | None = None
+        self._waiting: list[tuple[Lsn, Callable[[], None]]] = []
+        self._room = Event()
+        self._closed = False
+        self.large: dict[int, LargeCommit] = {}
+        self.on_abandon: Callable[[LargeCommit], None] | None = None
+        self._jobs: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if not isinstance(scheduler, InlineScheduler):
+            self._thread = threading.Thread(target=self._run, name="helios-log", daemon=True)
+            self._thread.start()
+
+    # ------------------------------------------------------------------ CommitLog
+
+    def append(self, xid: int, changes: list[Change]) -> Lsn:
+        """Log a commit (or the last part of one); its LSN. Does not wait for the sync.
+
+        The caller publishes the root in the same slice of the loop. `xid` 0: changes outside any
+        transaction (sequences), which hold by themselves.
+        """
+        if self._closed:
+            raise StorageClosed("the storage was closed")
+        if xid:
+            lsn = self._add(encode_record(RecordKind.COMMIT, xid, changes))
+            if self.large and xid in self.large:
+                self.large[xid].lsn = lsn
+            return lsn
+        lsn = self._add(encode_record(RecordKind.OUTSIDE, 0, changes))
+        if self._in_flight is None:
+            self.start_sync()
+        return lsn
+
+    def append_ahead(self, xid: int, changes: list[Change]) -> None:
+        """Log a part of a large commit before its commit record. May suspend when the disk lags."""
+        if self._closed:
+            raise StorageClosed("the storage was closed")
+        large = self.large.setdefault(xid, LargeCommit())
+        if large.first_lsn is None:
+            large.first_lsn = self.end_lsn
+        self._add(encode_record(RecordKind.AHEAD, xid, changes))
+        if self._in_flight is None and self._queued_bytes >= _PART_SYNC_BYTES:
+            self.start_sync()
+        while self._queued_bytes > _QUEUE_BYTES_MAX and self._scheduler.can_wait():
+            self._room = Event()
+            self._scheduler.wait(self._room)
+
+    def abandon(self, xid: int) -> None:
+        """The commit whose parts were logged ahead will not come."""
+        large = self.large.pop(xid, None)
+        if large is None or self._closed:
+            return
+        if large.first_lsn is not None:
+            self._add(encode_record(RecordKind.ABANDON, xid, []))
+        if self.on_abandon is not None:
+            self.on_abandon(large)
+
+    def oldest_part_lsn(self, lsn: Lsn) -> Lsn:
+        """From where replay must read to find all parts of commits after `lsn`."""
+        parts = [large.first_lsn for large in self.large.values() if not large.is_in(lsn)]
+        return min([part for part in parts if part is not None], default=lsn)
+
+    def spilled_ids(self, lsn: Lsn) -> list[int]:
+        """Pages in the store that belong to transactions which a root at `lsn` has not."""
+        return [
+            number
+            for large in self.large.values()
+            if not large.is_in(lsn)
+            for number in large.page_ids
+        ]
+
+    def forget_large(self, lsn: Lsn) -> None:
+        """A checkpoint at `lsn` is complete: transactions in it are like any other."""
+        self.large = {xid: large for xid, large in self.large.items() if not large.is_in(lsn)}
+
+    def published(self) -> None:
+        """A commit was published: begin a sync unless one is in flight."""
+        if self._in_flight is None:
+            self.start_sync()
+
+    def start_sync_if_idle(self) -> None:
+        """Begin a sync for what is queued without a publication (parts, sequences)."""
+        if self._in_flight is None:
+            self.start_sync()
+
+    def when_durable(self, lsn: Lsn, callback: Callable[[], None]) -> None:
+        """Run `callback` once `durable_lsn >= lsn`: at once, or later on the loop's thread."""
+        if lsn <= self.durable_lsn:
+            callback()
+        else:
+            self._waiting.append((lsn, callback))
+
+    # ------------------------------------------------------------------ the sync
+
+    def start_sync(self) -> None:
+        """Hand everything queued to the helper thread; without one (inline), sync here."""
+        records = self._records
+        if not records or self._closed:
+            return
+        self._records = []
+        batch = self._in_flight = _Batch(records, self.roots.cut(), self.end_lsn)
+        if self._thread is None:
+            self._make_durable(batch)
+            self._on_synced(batch)
+        else:
+            self._jobs.put(batch)
+
+    def close(self) -> None:
+        """Make everything queued durable and stop the thread. Callbacks of it still run."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+        batch = self._in_flight
+        if batch is not None:
+            self._on_synced(batch)
+        if self._records:
+            batch = self._in_flight = _Batch(self._records, self.roots.cut(), self.end_lsn)
+            self._records = []
+            self._make_durable(batch)
+            self._on_synced(batch)
+        self.writer.close()
+
+    def _add(self, record: bytes) -> Lsn:
+        self._records.append(record)
+        size = len(record)
+        self._queued_bytes += size
+        lsn = self.end_lsn = Lsn(self.end_lsn + size)
+        return lsn
+
+    def _on_synced(self, batch: _Batch) -> None:
+        """The batch is durable: readers may have its root, sessions their replies."""
+        if batch is not self._in_flight:
+            return  # `close` was faster than the thread's message
+        self._in_flight = None
+        self.durable_lsn = lsn = batch.lsn
+        self._queued_bytes -= sum(map(len, batch.records))
+        self.roots.make_durable(batch.root)
+        if self._records:
+            self.start_sync()
+        self._room.set()
+        if self._waiting:
+            ready = [callback for at, callback in self._waiting if at <= lsn]
+            self._waiting = [pair for pair in self._waiting if pair[0] > lsn]
+            for callback in ready:
+                callback()
+
+    def _make_durable(self, batch: _Batch) -> None:
+        try:
+            self.writer.write(batch.records)
+        except BaseException as error:
+            _end_process(error)
+
+    def _run(self) -> None:
+        get, post = self._jobs.get, self._scheduler.post
+        while (batch := get()) is not None:
+            self._make_durable(batch)
+            if not self._closed:
+                post(lambda batch=batch: self._on_synced(batch))  # type: ignore[misc]
+
+
+def _end_process(error: BaseException) -> NoReturn:
+    """Say why and go, without a chance for anybody to answer a client."""
+    _logger.critical(
+        "the log could not be made durable, the process ends: %s: %s", type(error).__name__, error
+    )
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    os._exit(EXIT_SYNC_FAILED)
