@@ -19,7 +19,7 @@ from heliosd.catalog.objects import (
     Table,
     View,
 )
-from heliosd.catalog.quoting import quote_identifier, quote_qualified
+from heliosd.types.quoting import quote_identifier, quote_qualified
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog

@@ -23,7 +23,7 @@ from heliosd.catalog.objects import (
     TypeObject,
     View,
 )
-from heliosd.catalog.quoting import quote_identifier
+from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
 
 if TYPE_CHECKING:

@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
-from heliosd.functions import aggregates, series, statistics, window
+from heliosd.functions import (
+    aggregates,
+    mathematics,
+    pattern,
+    series,
+    statistics,
+    string,
+    system,
+    window,
+)
 from heliosd.functions.registry import (
     AnyFunction,
     FunctionRegistry,
@@ -18,7 +27,16 @@ from heliosd.types.declare import Form
 from heliosd.types.facts import FunctionFact, function_facts
 from heliosd.types.oids import OIDS, oid_of
 
-MODULES: Final[tuple[ModuleType, ...]] = (aggregates, series, statistics, window)
+MODULES: Final[tuple[ModuleType, ...]] = (
+    aggregates,
+    mathematics,
+    pattern,
+    series,
+    statistics,
+    string,
+    system,
+    window,
+)
 
 
 def _function(fact: FunctionFact, form: Form) -> SqlFunction:

@@ -202,7 +202,7 @@ class Service:
         def readiness() -> str | None:
             if self._stopping:
                 return "shutting down"
-            return storage.not_ready_reason()
+            return storage.not_ready_reason() or None
 
         return HttpServer(self._metrics, readiness, buckets)
 

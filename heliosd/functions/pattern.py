@@ -1,0 +1,611 @@
+"""The chapter "Pattern Matching": LIKE, SIMILAR TO and regular expressions.
+
+LIKE is compiled to a few `str` calls where the pattern allows it (prefix, suffix, substring), else
+to RE2. Regular expressions run in RE2, whose time is linear in the text; what RE2 does not know
+(back-references, look-around) runs in `regex` with a timeout. `re` is never given a user's pattern:
+it holds the interpreter for as long as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+import re2
+import regex
+
+from heliosd.errors import SqlError
+from heliosd.types.declare import Forms
+
+forms: Final = Forms()
+
+# Longest run of a pattern that RE2 cannot take.
+_TIMEOUT_S: Final = 1.0
+_CACHED: Final = 512
+_RE2_BYTES_MAX: Final = 8 << 20
+
+Matcher = Callable[[str], bool]
+
+
+# ------------------------------------------------------------ LIKE
+
+
+def _like_parts(pattern: str, escape: str) -> list[str | None]:
+    """Literal texts, "%" as None and "_" as "" (an empty literal never occurs otherwise)."""
+    parts: list[str | None] = []
+    literal = ""
+    at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        if escape and char == escape:
+            at += 1
+            if at == len(pattern):
+                raise SqlError("22025", "LIKE pattern must not end with escape character")
+            literal += pattern[at]
+        elif char in "%_":
+            if literal:
+                parts.append(literal)
+                literal = ""
+            parts.append(None if char == "%" else "")
+        else:
+            literal += char
+        at += 1
+    if literal:
+        parts.append(literal)
+    return parts
+
+
+def _like_regex(parts: list[str | None], *, fold: bool) -> Matcher:
+    source = "".join(
+        ".*" if part is None else "." if part == "" else re2.escape(part) for part in parts
+    )
+    options = re2.Options()
+    options.dot_nl = True
+    options.case_sensitive = not fold
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = _RE2_BYTES_MAX
+    compiled = re2.compile(source, options)
+    full = compiled.fullmatch
+    return lambda text: full(text) is not None
+
+
+@lru_cache(maxsize=_CACHED)
+def like_matcher(pattern: str, escape: str = "\\", *, fold: bool = False) -> Matcher:
+    """A function that tells whether a text is LIKE `pattern`. 22025."""
+    parts = _like_parts(pattern, escape)
+    if "" in parts or fold:
+        return _like_regex(parts, fold=fold)
+    literals = [part for part in parts if part is not None]
+    if None not in parts:
+        whole = literals[0] if literals else ""
+        return lambda text: text == whole
+    if not literals:
+        return lambda _: True
+    if len(literals) == 1:
+        only = literals[0]
+        if parts[0] is not None:
+            return lambda text: text.startswith(only)
+        if parts[-1] is not None:
+            return lambda text: text.endswith(only)
+        return lambda text: only in text
+    return _like_regex(parts, fold=fold)
+
+
+@forms.helper
+def like(text: str, pattern: str) -> bool:
+    """text LIKE pattern; 22025."""
+    return like_matcher(pattern)(text)
+
+
+@forms.helper
+def ilike(text: str, pattern: str) -> bool:
+    """text ILIKE pattern; 22025."""
+    return like_matcher(pattern, fold=True)(text)
+
+
+forms.templates(
+    {
+        "textlike(text,text)": "like({0}, {1})",
+        "textnlike(text,text)": "not like({0}, {1})",
+        "like(text,text)": "like({0}, {1})",
+        "notlike(text,text)": "not like({0}, {1})",
+        "texticlike(text,text)": "ilike({0}, {1})",
+        "texticnlike(text,text)": "not ilike({0}, {1})",
+        "namelike(name,text)": "like({0}, {1})",
+        "namenlike(name,text)": "not like({0}, {1})",
+        "nameiclike(name,text)": "ilike({0}, {1})",
+        "nameicnlike(name,text)": "not ilike({0}, {1})",
+        "bpcharlike(bpchar,text)": "like({0}, {1})",
+        "bpcharnlike(bpchar,text)": "not like({0}, {1})",
+        "bpchariclike(bpchar,text)": "ilike({0}, {1})",
+        "bpcharicnlike(bpchar,text)": "not ilike({0}, {1})",
+    }
+)
+
+
+@forms.function("like_escape(text,text)")
+def like_escape(pattern: str, escape: str) -> str:
+    r"""The pattern with another escape character rewritten to use \; 22025."""
+    if len(escape) > 1:
+        raise SqlError(
+            "22025",
+            "invalid escape string",
+            hint="Escape string must be empty or one character.",
+        )
+    if escape == "\\":
+        return pattern
+    if not escape:
+        return pattern.replace("\\", "\\\\")
+    out = []
+    escaped = False
+    for char in pattern:
+        if escaped:
+            out.append("\\" + char)
+            escaped = False
+        elif char == escape:
+            escaped = True
+        else:
+            out.append("\\\\" if char == "\\" else char)
+    return "".join(out) + ("\\" if escaped else "")
+
+
+# ------------------------------------------------------------ SIMILAR TO
+
+
+@forms.function("similar_to_escape(text,text)")
+def similar_to_escape(pattern: str, escape: str) -> str:
+    """A SQL regular expression as a POSIX one, anchored at both ends; 22025."""
+    if len(escape) > 1:
+        raise SqlError(
+            "22025",
+            "invalid escape string",
+            hint="Escape string must be empty or one character.",
+        )
+    out = []
+    at, in_class = 0, False
+    while at < len(pattern):
+        char = pattern[at]
+        at += 1
+        if escape and char == escape:
+            if at < len(pattern):
+                out.append("\\" + pattern[at])
+                at += 1
+        elif in_class:
+            out.append("\\\\" if char == "\\" else char)
+            in_class = char != "]"
+        elif char == "[":
+            out.append(char)
+            in_class = True
+        elif char == "%":
+            out.append(".*")
+        elif char == "_":
+            out.append(".")
+        elif char == "(":
+            out.append("(?:")
+        elif char in "\\.^$":
+            out.append("\\" + char)
+        else:
+            out.append(char)
+    return f"^(?:{''.join(out)})$"
+
+
+@forms.function("similar_to_escape(text)")
+def similar_to_escape_default(pattern: str) -> str:
+    r"""With \ as the escape character."""
+    return similar_to_escape(pattern, "\\")
+
+
+@forms.function("similar_escape(text,text)")
+def similar_escape(pattern: str | None, escape: str | None) -> str | None:
+    """The older form: a NULL escape means the default."""
+    if pattern is None:
+        return None
+    return similar_to_escape(pattern, "\\" if escape is None else escape)
+
+
+# ------------------------------------------------------------ regular expressions
+
+
+class Flags:
+    """PostgreSQL's flag letters, split into what changes the match and what changes the call."""
+
+    __slots__ = ("everywhere", "fold", "literal", "newline_anchors", "newline_stops", "spaced")
+
+    def __init__(self, letters: str, *, allow_global: bool = False) -> None:
+        self.fold = self.literal = self.everywhere = self.spaced = False
+        self.newline_anchors = self.newline_stops = False
+        for letter in letters:
+            match letter:
+                case "i":
+                    self.fold = True
+                case "c":
+                    self.fold = False
+                case "g" if allow_global:
+                    self.everywhere = True
+                case "g":
+                    raise SqlError("22023", 'invalid regular expression option: "g"')
+                case "q":
+                    self.literal = True
+                case "x":
+                    self.spaced = True
+                case "n" | "m":
+                    self.newline_anchors = self.newline_stops = True
+                case "s":
+                    self.newline_anchors = self.newline_stops = False
+                case "p":
+                    self.newline_stops = True
+                case "w":
+                    self.newline_anchors = True
+                case "e" | "t" | "b":
+                    pass  # the syntax that is read anyway
+                case _:
+                    raise SqlError("22023", f'invalid regular expression option: "{letter}"')
+
+    def key(self) -> tuple[bool, ...]:
+        """What a compiled pattern depends on."""
+        return (self.fold, self.literal, self.spaced, self.newline_anchors, self.newline_stops)
+
+
+def invalid_pattern(reason: str) -> SqlError:
+    """2201B."""
+    return SqlError("2201B", f"invalid regular expression: {reason}")
+
+
+_CLASS_ESCAPES: Final = {
+    "m": r"\b(?=\w)", "M": r"\b(?<=\w)", "y": r"\b", "Y": r"\B", "A": r"\A", "Z": r"\Z",
+    "B": r"\\", "d": "[[:digit:]]", "D": "[^[:digit:]]", "w": r"[[:alnum:]_]",
+    "W": r"[^[:alnum:]_]", "s": "[[:space:]]", "S": "[^[:space:]]",
+}  # fmt: skip
+
+
+def translate_pattern(pattern: str, *, spaced: bool) -> str:
+    """PostgreSQL's escapes as RE2 and `regex` spell them; director prefixes are taken off."""
+    if pattern.startswith("***="):
+        return str(re2.escape(pattern[4:]))
+    pattern = pattern.removeprefix("***:")
+    out = []
+    at, in_class = 0, False
+    while at < len(pattern):
+        char = pattern[at]
+        at += 1
+        if char == "\\":
+            if at == len(pattern):
+                raise invalid_pattern("invalid escape \\ sequence")
+            letter = pattern[at]
+            at += 1
+            if in_class and letter in "dws":
+                out.append(_CLASS_ESCAPES[letter].removeprefix("[").removesuffix("]"))
+            else:
+                out.append(_CLASS_ESCAPES.get(letter, "\\" + letter))
+        elif in_class:
+            out.append("\\[" if char == "[" and pattern[at : at + 1] not in ":.=" else char)
+            if char == "[" and pattern[at : at + 1] == ":":
+                end = pattern.find(":]", at)
+                if end < 0:
+                    raise invalid_pattern("brackets [] not balanced")
+                out.append(pattern[at : end + 2])
+                at = end + 2
+            elif char == "]":
+                in_class = False
+        elif char == "[":
+            out.append(char)
+            in_class = True
+            if pattern[at : at + 1] == "^":
+                out.append("^")
+                at += 1
+            if pattern[at : at + 1] == "]":
+                out.append("\\]")
+                at += 1
+        elif spaced and char.isspace():
+            continue
+        elif spaced and char == "#":
+            at = (pattern.find("\n", at) + 1) or len(pattern)
+        else:
+            out.append(char)
+    if in_class:
+        raise invalid_pattern("brackets [] not balanced")
+    return "".join(out)
+
+
+class Pattern:
+    """One compiled pattern. `search(text, at)` gives (start, end, groups) or None."""
+
+    __slots__ = ("_compiled", "_timed", "groups")
+
+    def __init__(self, source: str, flags: Flags) -> None:
+        text = (
+            re2.escape(source) if flags.literal else translate_pattern(source, spaced=flags.spaced)
+        )
+        self._compiled, self._timed = _compile(text, flags)
+        self.groups: int = self._compiled.groups
+
+    def search(self, text: str, at: int = 0) -> Any:
+        """The first match from character `at`; 57014 past the time limit."""
+        if not self._timed:
+            return self._compiled.search(text, at)
+        try:
+            return self._compiled.search(text, at, timeout=_TIMEOUT_S)
+        except TimeoutError:
+            raise SqlError(
+                "57014", "canceling statement because a regular expression took too long"
+            ) from None
+
+
+def _compile(text: str, flags: Flags) -> tuple[Any, bool]:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _RE2_BYTES_MAX
+    options.case_sensitive = not flags.fold
+    options.dot_nl = not flags.newline_stops
+    prefix = "(?m)" if flags.newline_anchors else ""
+    try:
+        return re2.compile(prefix + text, options), False
+    except re2.error as error:
+        refused = _message(error)
+    marks = regex.VERSION1 | regex.POSIX
+    marks |= regex.IGNORECASE if flags.fold else 0
+    marks |= regex.DOTALL if not flags.newline_stops else 0
+    marks |= regex.MULTILINE if flags.newline_anchors else 0
+    try:
+        return regex.compile(text, marks), True
+    except (regex.error, ValueError, OverflowError):
+        raise invalid_pattern(refused) from None
+
+
+_REASONS: Final = (
+    ("missing closing )", "parentheses () not balanced"),
+    ("missing )", "parentheses () not balanced"),
+    ("unexpected )", "parentheses () not balanced"),
+    ("missing closing ]", "brackets [] not balanced"),
+    ("missing argument to repetition", "quantifier operand invalid"),
+    ("no argument for repetition", "quantifier operand invalid"),
+    ("bad repetition operator", "quantifier operand invalid"),
+    ("invalid repetition size", "invalid repetition count(s)"),
+    ("invalid escape sequence", "invalid escape \\ sequence"),
+    ("invalid character class range", "invalid character range"),
+    ("pattern too large", "regular expression is too complex"),
+)
+
+
+def _message(error: Exception) -> str:
+    given = error.args[0] if error.args else ""
+    text = given.decode(errors="replace") if isinstance(given, bytes) else str(given)
+    for known, said in _REASONS:
+        if known in text:
+            return said
+    return text
+
+
+@lru_cache(maxsize=_CACHED)
+def _cached(source: str, letters: str, allow_global: bool) -> tuple[Pattern, Flags]:  # noqa: FBT001
+    flags = Flags(letters, allow_global=allow_global)
+    return Pattern(source, flags), flags
+
+
+def compiled(source: str, letters: str = "", *, allow_global: bool = False) -> Pattern:
+    """A pattern under flag letters; 2201B, 22023."""
+    return _cached(source, letters, allow_global)[0]
+
+
+@forms.helper
+def regex_matches(text: str, pattern: str) -> bool:
+    """text ~ pattern; 2201B."""
+    return compiled(pattern).search(text) is not None
+
+
+@forms.helper
+def iregex_matches(text: str, pattern: str) -> bool:
+    """text ~* pattern; 2201B."""
+    return compiled(pattern, "i").search(text) is not None
+
+
+forms.templates(
+    {
+        f"{prefix}{kind}({argument},text)": f"{negation}{helper}({{0}}, {{1}})"
+        for prefix, argument in (("text", "text"), ("name", "name"), ("bpchar", "bpchar"))
+        for kind, negation, helper in (
+            ("regexeq", "", "regex_matches"),
+            ("regexne", "not ", "regex_matches"),
+            ("icregexeq", "", "iregex_matches"),
+            ("icregexne", "not ", "iregex_matches"),
+        )
+    }
+)
+
+
+@forms.function("regexp_like(text,text)", "regexp_like(text,text,text)")
+def regexp_like(text: str, pattern: str, letters: str = "") -> bool:
+    """Whether the pattern occurs; 2201B, 22023."""
+    return compiled(pattern, letters).search(text) is not None
+
+
+# ------------------------------------------------------------ replacing
+
+
+def find_all(pattern: Pattern, text: str, at: int = 0) -> Iterator[Any]:
+    """Matches one after another; an empty one moves on by a character."""
+    while at <= len(text):
+        found = pattern.search(text, at)
+        if found is None:
+            return
+        yield found
+        at = found.end() if found.end() > found.start() else found.end() + 1
+
+
+def _replacement(template: str, found: Any, groups: int) -> str:
+    if "\\" not in template:
+        return template
+    out = []
+    at = 0
+    while at < len(template):
+        char = template[at]
+        at += 1
+        if char != "\\" or at == len(template):
+            out.append(char)
+            continue
+        mark = template[at]
+        at += 1
+        if mark == "&":
+            out.append(found.group(0))
+        elif "1" <= mark <= "9":
+            number = int(mark)
+            out.append((found.group(number) or "") if number <= groups else "")
+        else:
+            out.append("\\" if mark == "\\" else "\\" + mark)
+    return "".join(out)
+
+
+def replace_matches(
+    text: str, pattern: Pattern, template: str, *, start: int = 1, nth: int = 1
+) -> str:
+    """The nth match from character `start` replaced; `nth` 0: every one."""
+    out = [text[: start - 1]]
+    at = start - 1
+    for number, found in enumerate(find_all(pattern, text, start - 1), 1):
+        if nth in (0, number):
+            out.append(text[at : found.start()])
+            out.append(_replacement(template, found, pattern.groups))
+            at = found.end()
+            if nth:
+                break
+    return "".join(out) + text[at:]
+
+
+@forms.function("regexp_replace(text,text,text)", "regexp_replace(text,text,text,text)")
+def regexp_replace(text: str, pattern: str, template: str, letters: str = "") -> str:
+    """The first match (flag g: every match) replaced; 2201B, 22023."""
+    if letters[:1].isdigit():
+        raise SqlError(
+            "22023",
+            f'invalid regular expression option: "{letters[0]}"',
+            hint="If you meant to use regexp_replace() with a start parameter, cast the fourth "
+            "argument to integer explicitly.",
+        )
+    found, flags = _cached(pattern, letters, True)
+    return replace_matches(text, found, template, nth=0 if flags.everywhere else 1)
+
+
+@forms.function(
+    "regexp_replace(text,text,text,int4)",
+    "regexp_replace(text,text,text,int4,int4)",
+    "regexp_replace(text,text,text,int4,int4,text)",
+)
+def regexp_replace_from(
+    text: str, pattern: str, template: str, start: int, nth: int = 1, letters: str = ""
+) -> str:
+    """The nth match from character `start` (0: every one) replaced; 2201B, 22023."""
+    check_positive("start", start)
+    check_not_negative("n", nth)
+    return replace_matches(text, compiled(pattern, letters), template, start=start, nth=nth)
+
+
+def check_positive(name: str, value: int) -> None:
+    """22023 for 0 and below."""
+    if value <= 0:
+        raise SqlError("22023", f'invalid value for parameter "{name}": {value}')
+
+
+def check_not_negative(name: str, value: int) -> None:
+    """22023 below 0."""
+    if value < 0:
+        raise SqlError("22023", f'invalid value for parameter "{name}": {value}')
+
+
+# ------------------------------------------------------------ finding
+
+
+@forms.function("substring(text,text)")
+def substring_pattern(text: str, pattern: str) -> str | None:
+    """The match, or its first group where the pattern has one; 2201B."""
+    found = compiled(pattern).search(text)
+    if found is None:
+        return None
+    return found.group(1 if compiled(pattern).groups else 0)  # type: ignore[no-any-return]
+
+
+@forms.function(
+    "regexp_count(text,text)", "regexp_count(text,text,int4)", "regexp_count(text,text,int4,text)"
+)
+def regexp_count(text: str, pattern: str, start: int = 1, letters: str = "") -> int:
+    """How many matches from character `start`; 2201B, 22023."""
+    check_positive("start", start)
+    return sum(1 for _ in find_all(compiled(pattern, letters), text, start - 1))
+
+
+def _nth_match(text: str, pattern: Pattern, start: int, nth: int) -> Any:
+    for number, found in enumerate(find_all(pattern, text, start - 1), 1):
+        if number == nth:
+            return found
+    return None
+
+
+@forms.function(
+    "regexp_substr(text,text)",
+    "regexp_substr(text,text,int4)",
+    "regexp_substr(text,text,int4,int4)",
+    "regexp_substr(text,text,int4,int4,text)",
+    "regexp_substr(text,text,int4,int4,text,int4)",
+)
+def regexp_substr(
+    text: str, pattern: str, start: int = 1, nth: int = 1, letters: str = "", group: int = 0
+) -> str | None:
+    """The nth match from `start`, or one of its groups; 2201B, 22023."""
+    check_positive("start", start)
+    check_positive("n", nth)
+    check_not_negative("subexpr", group)
+    wanted = compiled(pattern, letters)
+    found = _nth_match(text, wanted, start, nth) if group <= wanted.groups else None
+    return None if found is None else found.group(group)
+
+
+@forms.function(
+    "regexp_instr(text,text)",
+    "regexp_instr(text,text,int4)",
+    "regexp_instr(text,text,int4,int4)",
+    "regexp_instr(text,text,int4,int4,int4)",
+    "regexp_instr(text,text,int4,int4,int4,text)",
+    "regexp_instr(text,text,int4,int4,int4,text,int4)",
+)
+def regexp_instr(
+    text: str,
+    pattern: str,
+    start: int = 1,
+    nth: int = 1,
+    end: int = 0,
+    letters: str = "",
+    group: int = 0,
+) -> int:
+    """Where the nth match starts (`end` 1: the place after it), from 1; 0: nowhere."""
+    check_positive("start", start)
+    check_positive("n", nth)
+    if end not in (0, 1):
+        raise SqlError("22023", f'invalid value for parameter "endoption": {end}')
+    check_not_negative("subexpr", group)
+    wanted = compiled(pattern, letters)
+    found = _nth_match(text, wanted, start, nth) if group <= wanted.groups else None
+    if found is None or found.start(group) < 0:
+        return 0
+    place: int = found.end(group) if end else found.start(group)
+    return place + 1
+
+
+@forms.function("regexp_split_to_table(text,text)", "regexp_split_to_table(text,text,text)")
+def regexp_split_to_table(text: str, pattern: str, letters: str = "") -> Iterator[str]:
+    """The parts between matches, as rows."""
+    return iter(split_by(text, pattern, letters))
+
+
+def split_by(text: str, pattern: str, letters: str = "") -> list[str]:
+    """The parts between matches; empty matches at the ends and after a match split nothing."""
+    parts = []
+    at = 0
+    for found in find_all(compiled(pattern, letters), text):
+        start, end = found.span()
+        if start == end and start in (at, len(text)):
+            continue
+        parts.append(text[at:start])
+        at = end
+    parts.append(text[at:])
+    return parts
