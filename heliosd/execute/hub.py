@@ -16,6 +16,7 @@ import contextvars
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import get_ident
 from time import perf_counter_ns
 from typing import Any, Final, TypeVar
 
@@ -54,6 +55,7 @@ class Hub:
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: int = 4) -> None:
         self._loop = loop
         self._main = getcurrent()
+        self._thread_id = get_ident()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="helios")
         self._yielded: deque[Task] = deque()
         self._turn_scheduled = False
@@ -153,7 +155,10 @@ class Hub:
 
     def post(self, function: Callable[[], None]) -> None:
         """Run `function` on the loop soon. The one method that other threads may call."""
-        self._loop.call_soon_threadsafe(function)
+        if get_ident() == self._thread_id:
+            self._loop.call_soon(function)  # without the self-pipe's two system calls
+        else:
+            self._loop.call_soon_threadsafe(function)
 
     def close(self) -> None:
         """Stop the thread pool; its running calls end first."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from heliosd.execute.context import ExecutionContext, SessionServices
+    from heliosd.sql.bound import Privilege
 
 Row = tuple[object, ...]
 Parameters = tuple[object, ...]
@@ -59,6 +60,18 @@ class CommandResult:
     rows: Iterator[list[Row]] | None = None
 
 
+class PlanIsStale(Exception):  # not a failure: the caller prepares again
+    """A table changed while the program waited for its lock; nothing has been done yet.
+
+    The caller prepares the statement again and runs the new program.
+    """
+
+
+def plan_is_stale() -> None:
+    """Called by programs that had to wait for a table's lock."""
+    raise PlanIsStale
+
+
 Point = Callable[["ExecutionContext", Parameters], list[Row]]
 PointModify = Callable[["ExecutionContext", Parameters], Modified]
 Rows = Callable[["ExecutionContext", Parameters], Iterator[list[Row]]]
@@ -99,6 +112,9 @@ class Program:
     forbidden_in_block: bool = False
     # The syntax tree of a utility statement (the session looks at COPY, FETCH and the like).
     statement: object = None
+    # What the current role needs (sql.bound.Privilege); checked when it runs first, and again when
+    # privileges have changed.
+    privileges: tuple[Privilege, ...] = ()
     # Generated source by pipeline, for EXPLAIN (VERBOSE) and for reading in a debugger.
     sources: tuple[str, ...] = field(default=(), repr=False)
     # The physical plan, for EXPLAIN.

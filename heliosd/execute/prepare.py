@@ -1,0 +1,195 @@
+"""A syntax tree becomes a `Program`: bind, secure, plan, choose, compile; or a utility's function.
+
+What a program was made from is in its `dependencies`: it is good as long as those objects have the
+same versions. Row counts and statistics only steer the choice; a plan stays right without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from heliosd.catalog.objects import Table
+from heliosd.errors import SqlError, not_supported
+from heliosd.execute.compile import compile_row_program
+from heliosd.execute.dml.foreign_keys import ParentCheck, ReferencedAction
+from heliosd.execute.dml.violations import TableWords
+from heliosd.execute.program import Program, ResultColumn, StatementKind
+from heliosd.execute.utility.registry import command_for, run_utility
+from heliosd.plan.choose import choose_plan
+from heliosd.plan.logical import build_logical
+from heliosd.plan.rules import optimize
+from heliosd.sql.bind.statement import bind_statement
+from heliosd.sql.bind.stored import bind_stored_expression
+from heliosd.sql.bound import Delete, Insert, Update
+from heliosd.sql.tree.modify import Modification
+from heliosd.sql.tree.query import Query
+
+if TYPE_CHECKING:
+    from heliosd.catalog.objects import ColumnStatistics
+    from heliosd.execute.context import SessionServices
+    from heliosd.execute.program import CommandResult
+    from heliosd.sql.bind.state import BindScope
+    from heliosd.sql.bound import BoundStatement, Expr
+    from heliosd.sql.tree.base import Statement
+    from heliosd.types.registry import SqlType, TypeRegistry
+
+RowCount = Callable[[int], int]
+"""Rows in a storage tree at the newest root."""
+
+GUESSED_ROWS = 1000
+"""A table's rows where nobody can say."""
+
+
+class PlanServices:
+    """What planning and compiling ask of the session's surroundings (PlannerServices, Types)."""
+
+    def __init__(self, scope: BindScope, row_count: RowCount | None) -> None:
+        self.scope = scope
+        self.catalog = scope.catalog
+        self.registry: TypeRegistry = scope.resolver.types
+        self._row_count = row_count
+        self._stored: dict[tuple[int, str, int], Expr] = {}
+        self.more_dependencies: dict[int, int] = {}
+
+    # Types.
+
+    def type(self, oid: int) -> SqlType:
+        found = self.registry.by_oid.get(oid)
+        if found is None:
+            raise not_supported(f"type with OID {oid}")
+        return found
+
+    # Planning.
+
+    def row_count(self, table: Table) -> int:
+        return GUESSED_ROWS if self._row_count is None else self._row_count(table.tree_id)
+
+    def statistics(self, table: Table) -> Sequence[ColumnStatistics]:
+        found = self.catalog.statistics(table.oid)
+        return () if found is None else found.columns
+
+    def stored_expression(self, table: Table, text: str, rel: int) -> Expr:
+        key = (table.oid, text, rel)
+        known = self._stored.get(key)
+        if known is None:
+            known = bind_stored_expression(text, table, rel, self.scope)
+            self._stored[key] = known
+        return known
+
+    # Compiling.
+
+    def schema_name(self, table: Table) -> str:
+        return self.catalog.schema_name(table.schema)
+
+    def parent_checks(self, table: Table) -> list[ParentCheck]:
+        """The foreign keys of a table."""
+        found: list[ParentCheck] = []
+        words = TableWords(table, self.schema_name(table), self)
+        for constraint in table.foreign_keys:
+            parent = self.catalog.table(constraint.referenced_table)
+            index = parent.index_by_oid(constraint.index)
+            assert index is not None, constraint.name
+            self.more_dependencies[parent.oid] = parent.version
+            found.append(ParentCheck(constraint, words, parent, index, self))
+        return found
+
+    def referenced_actions(self, table: Table) -> list[ReferencedAction]:
+        """The foreign keys onto a table, in the order of their names."""
+        found: list[ReferencedAction] = []
+        words = TableWords(table, self.schema_name(table), self)
+        for oid in table.referenced_by:
+            child = self.catalog.of_kind(Table, oid)
+            if child is None:
+                continue
+            self.more_dependencies[child.oid] = child.version
+            for constraint in child.foreign_keys:
+                if constraint.referenced_table != table.oid:
+                    continue
+                index = table.index_by_oid(constraint.index)
+                assert index is not None, constraint.name
+                schema = self.schema_name(child)
+                found.append(ReferencedAction(constraint, words, child, schema, index, self))
+        return sorted(found, key=lambda action: action.constraint.name)
+
+
+def prepare_statement(
+    statement: Statement,
+    scope: BindScope,
+    parameter_types: tuple[int, ...] = (),
+    *,
+    row_count: RowCount | None = None,
+    session: SessionServices | None = None,
+) -> Program:
+    """Make the program of any statement.
+
+    `scope.parameter_types` (or `parameter_types`) are the given ones, 0 where they are to be
+    inferred. `session` lets utility statements name their result columns before they run.
+    """
+    if not isinstance(statement, Query | Modification):
+        return prepare_utility(statement, session)
+    bound = bind_statement(statement, scope)
+    return prepare_bound(bound, scope, row_count, statement)
+
+
+def prepare_bound(
+    bound: BoundStatement,
+    scope: BindScope,
+    row_count: RowCount | None = None,
+    statement: Statement | None = None,
+) -> Program:
+    """Plan and compile a bound statement."""
+    services = PlanServices(scope, row_count)
+    try:
+        plan = optimize(build_logical(bound))
+        chosen = choose_plan(plan, services)
+        compiled = compile_row_program(chosen, plan.outputs, services, services)
+    except RecursionError:
+        raise SqlError("54001", "stack depth limit exceeded") from None
+    inner = bound.statement
+    columns = tuple(
+        ResultColumn(c.name, c.type, c.typmod, c.table, c.column) for c in bound.columns
+    )
+    modifies = isinstance(inner, Insert | Update | Delete)
+    dependencies = {**dict(bound.dependencies), **services.more_dependencies}
+    tag = type(inner).__name__.upper() if modifies else "SELECT"
+    return Program(
+        kind=StatementKind.MODIFY if modifies else StatementKind.SELECT,
+        tag=tag,
+        columns=(columns or None) if modifies else columns,
+        parameter_types=bound.parameter_types,
+        dependencies=tuple(dependencies.items()),
+        rows=compiled.rows,
+        point=compiled.point,
+        modify=compiled.modify,
+        point_modify=compiled.point_modify,
+        locks_rows=modifies or compiled.locks_rows,
+        writes=modifies or compiled.writes,
+        statement=statement,
+        sources=(compiled.source,),
+        plan=chosen,
+        privileges=bound.privileges,
+    )
+
+
+def prepare_utility(statement: Statement, session: SessionServices | None) -> Program:
+    """A program that runs a utility statement's function."""
+    command = command_for(statement)
+    columns = None
+    if command.columns is not None and session is not None:
+        columns = command.columns(statement, session)
+
+    def utility(services: SessionServices) -> CommandResult:
+        return run_utility(statement, services)
+
+    return Program(
+        kind=StatementKind.UTILITY,
+        tag=command.tag,
+        columns=columns,
+        parameter_types=(),
+        utility=utility,
+        writes=command.writes,
+        allowed_in_failed_block=command.allowed_in_failed_block,
+        forbidden_in_block=command.forbidden_in_block,
+        statement=statement,
+    )

@@ -1,0 +1,562 @@
+"""Row programs of INSERT, UPDATE and DELETE, with ON CONFLICT and RETURNING.
+
+The rows to change come from the statement's own snapshot, which its changes never enter, so no row
+is met twice because it was moved (Halloween). A row that somebody else changed meanwhile is locked,
+read anew and checked again (READ COMMITTED's recheck).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from helios_storage.locks import LockStrength
+from heliosd.catalog.objects import Table
+from heliosd.execute.dml.violations import affected_twice
+from heliosd.execute.expressions import Code, local
+from heliosd.execute.row_program import (
+    Flow,
+    Needed,
+    ProgramCompiler,
+    fans_out,
+    needed_by,
+    tuple_of,
+)
+from heliosd.execute.row_program_write import (
+    Entry,
+    IndexParts,
+    RowCodes,
+    TableParts,
+    columns_of_row,
+    index_key,
+    lock_words,
+    packed,
+    primary_key,
+    write_checks,
+    write_parent_checks,
+    write_unique,
+)
+from heliosd.plan.columns import WHOLE_ROW
+from heliosd.plan.physical import LOCATOR, DeleteRows, InsertRows, Physical, UpdateRows
+from heliosd.sql.bound import Assignment, Expr
+
+TABLEOID: Final = -6
+
+
+@dataclass(slots=True)
+class Work:
+    """One modification while it is being written: its table, counters and queues."""
+
+    parts: TableParts
+    count: str
+    returning: tuple[Expr, ...]
+    queues: dict[int, str] = field(default_factory=dict)
+    """Foreign key checks that wait for the end of the statement: number -> name of a dict."""
+    children: dict[int, str] = field(default_factory=dict)
+    """Referenced keys that went away: number of the action -> name of a list."""
+
+    @property
+    def table(self) -> Table:
+        return self.parts.table
+
+
+def write_modification(
+    c: ProgramCompiler, node: Physical, flow: Flow, *, at_once: bool = False
+) -> str:
+    """Write the body of a modification; RETURNING's rows go to `out`. Answers the counter's name.
+
+    `at_once`: a single row, whose foreign keys are looked at before anything is changed.
+    """
+    assert isinstance(node, InsertRows | UpdateRows | DeleteRows)
+    statement = node.statement
+    rel = statement.rel if isinstance(node, DeleteRows) else statement.new_rel  # type: ignore[union-attr]
+    parts = TableParts(c, statement.table, rel)
+    work = Work(parts, c.module.name("v"), node.returning)
+    writer = flow.writer
+    writer.first("transaction = ctx.transaction")
+    writer.first("snapshot = ctx.snapshot")
+    writer.line(f"{work.count} = 0")
+    if not isinstance(node, DeleteRows) and not at_once:
+        for number in range(len(parts.parents)):
+            work.queues[number] = c.module.name("r")
+            writer.line(f"{work.queues[number]} = {{}}")
+    if not isinstance(node, InsertRows) or node.statement.on_conflict is not None:
+        for number in range(len(parts.children)):
+            work.children[number] = c.module.name("r")
+            writer.line(f"{work.children[number]} = []")
+    if isinstance(node, InsertRows):
+        _insert(c, node, work, flow)
+    elif isinstance(node, UpdateRows):
+        _update(c, node, work, flow)
+    else:
+        _delete(c, node, work, flow)
+    for number, name in work.queues.items():
+        with writer.block(f"if {name}:"):
+            writer.line(f"{c.slot(parts.parents[number])}.look_all(ctx, {name})")
+    for number, name in work.children.items():
+        with writer.block(f"if {name}:"):
+            writer.line(f"{c.slot(parts.children[number])}.run(ctx, {name})")
+    return work.count
+
+
+# INSERT ------------------------------------------------------------------------------------------
+
+
+def _insert(c: ProgramCompiler, node: InsertRows, work: Work, flow: Flow) -> None:
+    statement = node.statement
+    conflict = statement.on_conflict
+    touched = ""
+    if conflict is not None and conflict.assignments is not None:
+        touched = c.module.name("r")
+        flow.writer.line(f"{touched} = set()")
+
+    def each(at: Flow) -> None:
+        compiler = c.at(at)
+        values: dict[int, Code] = {}
+        for slot, expression in enumerate(node.row):
+            values[slot] = c.named(compiler.value(expression), at)
+        rel = statement.new_rel
+        fresh = at.plus(columns_of_row(values, rel))
+        for assignment in statement.generated:
+            code = c.named(c.at(fresh).value(assignment.expression), fresh)
+            values[assignment.column] = code
+        fresh = at.plus(columns_of_row(values, rel))
+        everything = frozenset(values)
+        write_checks(c, work.parts, values, fresh, everything)
+        for slot, column in enumerate(work.table.columns):
+            if column.not_null and not column.dropped:
+                code = values[slot]
+                values[slot] = Code(code.text, False, code.atom, code.depth, code.uses)
+        fresh = at.plus(columns_of_row(values, rel))
+        if conflict is None:
+            _insert_row(c, work, values, fresh, everything, touched)
+        else:
+            _insert_or(c, node, work, values, fresh, everything, touched)
+
+    c.produce(node.source, needed_by(node.row), flow.inner(), each)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A row about to be inserted: its key, and its entry in each index."""
+
+    key: Code
+    primary: Entry | None
+    entries: tuple[tuple[IndexParts, Entry], ...]
+
+
+def _new_row(c: ProgramCompiler, work: Work, values: RowCodes, at: Flow) -> NewRow:
+    key, primary = primary_key(c, work.parts, values, at)
+    entries = tuple(
+        (index, index_key(c, index, at, key.text, work.table)) for index in work.parts.indexes
+    )
+    return NewRow(key, primary, entries)
+
+
+def _insert_row(
+    c: ProgramCompiler,
+    work: Work,
+    values: RowCodes,
+    at: Flow,
+    everything: frozenset[int],
+    touched: str,
+) -> None:
+    new = _new_row(c, work, values, at)
+    if new.primary is not None:
+        assert work.parts.primary_parts is not None
+        write_unique(c, work.parts, work.parts.primary_parts, new.primary, at)
+    for index, entry in new.entries:
+        if index.is_unique:
+            write_unique(c, work.parts, index, entry, at)
+    _put_new(c, work, new, values, at, everything, touched)
+
+
+def _put_new(
+    c: ProgramCompiler,
+    work: Work,
+    new: NewRow,
+    values: RowCodes,
+    at: Flow,
+    everything: frozenset[int],
+    touched: str,
+) -> None:
+    """Everything is checked but the foreign keys: look at those, then put row and entries."""
+    writer = at.writer
+    table = work.table
+    write_parent_checks(c, work.parts, values, at, work.queues, None, everything)
+    row = tuple_of(packed(c, table, slot, values[slot]) for slot in range(len(table.columns)))
+    writer.line(f"transaction.put({table.tree_id}, {new.key.text}, {row})")
+    for index, entry in new.entries:
+        put = f"transaction.put({index.index.tree_id}, {entry.key.text}, ({new.key.text},))"
+        if entry.key.nullable:
+            with writer.block(f"if {entry.key.text} is not None:"):
+                writer.line(put)
+        else:
+            writer.line(put)
+    if touched:
+        writer.line(f"{touched}.add({new.key.text})")
+    _counted(c, work, at)
+
+
+def _counted(c: ProgramCompiler, work: Work, at: Flow) -> None:
+    """One row more; RETURNING's row."""
+    at.writer.line(f"{work.count} += 1")
+    if not work.returning:
+        return
+    rel = work.parts.rel
+    if (rel, WHOLE_ROW) in needed_by(work.returning):
+        live = [i for i, column in enumerate(work.table.columns) if not column.dropped]
+        row = tuple_of(at.columns[(rel, i)].text for i in live)
+        name = c.module.name("v")
+        at.writer.line(f"{name} = {row}")
+        at = at.plus({(rel, WHOLE_ROW): local(name, nullable=False)})
+    at = at.plus({(rel, TABLEOID): Code(c.slot(work.table.oid), False, True, 0)})
+    compiler = c.at(at)
+    texts = tuple_of(compiler.value(e).text for e in work.returning)
+    at.writer.line(f"out.append({texts})")
+
+
+def _insert_or(
+    c: ProgramCompiler,
+    node: InsertRows,
+    work: Work,
+    values: RowCodes,
+    at: Flow,
+    everything: frozenset[int],
+    touched: str,
+) -> None:
+    """ON CONFLICT: the first arbiter that finds a row decides."""
+    writer = at.writer
+    conflict = node.statement.on_conflict
+    assert conflict is not None
+    new = _new_row(c, work, values, at)
+    checked: list[tuple[IndexParts, Entry, bool]] = []
+    if new.primary is not None:
+        assert work.parts.primary_parts is not None
+        checked.append((work.parts.primary_parts, new.primary, True))
+    checked += [(index, entry, False) for index, entry in new.entries if index.is_unique]
+    arbiters = [
+        (index, entry, is_primary)
+        for index, entry, is_primary in checked
+        if not conflict.arbiters or index.index.oid in conflict.arbiters
+    ]
+    existing = c.module.name("v")
+    writer.line(f"{existing} = None")
+    for number, (index, entry, is_primary) in enumerate(arbiters):
+
+        place = entry.key.text if is_primary else ""
+
+        def remember(row: str, place: str = place) -> None:
+            writer.line(f"{existing} = {place or f'{row}[0]'}")
+
+        condition = f"{existing} is None" if number else ""
+        write_unique(c, work.parts, index, entry, at, condition, remember)
+    with writer.block(f"if {existing} is None:"):
+        others = [item for item in checked if not any(item[0] is a[0] for a in arbiters)]
+        for index, entry, _ in others:
+            write_unique(c, work.parts, index, entry, at)
+        _put_new(c, work, new, values, at, everything, touched)
+    if conflict.assignments is None:
+        return
+    with writer.block("else:"):
+        with writer.block(f"if {existing} in {touched}:"):
+            writer.line(f"{c.slot(affected_twice)}()")
+        writer.line(f"{touched}.add({existing})")
+        strength = _strength(work.parts, conflict.assignments)
+        words = lock_words(c, at, strength)
+        row, changed, key = c.module.name("r"), c.module.name("v"), c.module.name("v")
+        writer.line(
+            f"{row}, {changed}, {key} = transaction.lock_row("
+            f"snapshot, {work.table.tree_id}, {existing}, {words})"
+        )
+        with writer.block(f"if {row} is not None:"):
+            old = stored_codes(c, work.table, row)
+            here = at.plus(columns_of_row(old, conflict.existing_rel))
+            here = here.plus(columns_of_row(values, conflict.excluded_rel))
+            here = whole_row_of(c, work.table, conflict.existing_rel, here)
+            here = whole_row_of(c, work.table, conflict.excluded_rel, here)
+            with c.filtered(() if conflict.where is None else (conflict.where,), here):
+                _change_row(
+                    c,
+                    work,
+                    here,
+                    local(key, nullable=False),
+                    row,
+                    old,
+                    conflict.assignments,
+                    node.statement.generated,
+                )
+
+
+def whole_row_of(c: ProgramCompiler, table: Table, rel: int, at: Flow) -> Flow:
+    """The rel's row as one value, where something asks for it."""
+    live = [i for i, column in enumerate(table.columns) if not column.dropped]
+    row = tuple_of(at.columns[(rel, i)].text for i in live)
+    uses = frozenset[str]().union(*(at.columns[(rel, i)].uses for i in live))
+    return at.plus({(rel, WHOLE_ROW): Code(row, False, False, 1, uses)})
+
+
+# UPDATE and DELETE -------------------------------------------------------------------------------
+
+
+def stored_codes(c: ProgramCompiler, table: Table, row: str) -> dict[int, Code]:
+    """The columns of a stored row in place: `r5[2]`, unpacked where the type needs it."""
+    found: dict[int, Code] = {}
+    uses = frozenset({row})
+    for slot, column in enumerate(table.columns):
+        text = f"{row}[{slot}]"
+        nullable = not column.not_null or column.dropped
+        unpack = None if column.dropped else c.types.type(column.type_oid).unpack
+        if unpack is not None:
+            value = f"{c.slot(unpack)}({text})"
+            text = f"(None if {text} is None else {value})" if nullable else value
+        found[slot] = Code(text, nullable, False, 1, uses)
+    return found
+
+
+def _strength(parts: TableParts, assignments: Sequence[Assignment]) -> LockStrength:
+    """Changing a unique key takes the stronger lock: foreign keys onto the row must wait."""
+    keys = parts.key_slots()
+    if any(a.column in keys for a in assignments):
+        return LockStrength.UPDATE
+    return LockStrength.NO_KEY_UPDATE
+
+
+@contextmanager
+def _locked(
+    c: ProgramCompiler,
+    work: Work,
+    node: UpdateRows | DeleteRows,
+    strength: LockStrength,
+    at: Flow,
+    seen: str,
+) -> Iterator[tuple[Flow, Code, str, dict[int, Code]]]:
+    """Inside: the row is locked, is there, and still satisfies the statement's predicates.
+
+    Gives the flow that knows its newest columns, its key, and the name of the whole stored row.
+    """
+    writer = at.writer
+    rel = node.statement.rel
+    words = lock_words(c, at, strength)
+    found = at.columns[(rel, LOCATOR)].text
+    row, changed, key = c.module.name("r"), c.module.name("v"), c.module.name("v")
+    writer.line(
+        f"{row}, {changed}, {key} = transaction.lock_row("
+        f"snapshot, {work.table.tree_id}, {found}, {words})"
+    )
+    old = stored_codes(c, work.table, row)
+    here = whole_row_of(c, work.table, rel, at.plus(columns_of_row(old, rel)))
+    here = here.plus({(rel, TABLEOID): Code(c.slot(work.table.oid), False, True, 0)})
+    tests = [f"{row} is not None"]
+    if seen:
+        tests.append(f"{key} not in {seen}")
+    if node.recheck:
+        condition = c.at(here).conditions(node.recheck)
+        tests.append(f"(not {changed} or {condition.text})")
+    with writer.block(f"if {' and '.join(tests)}:"):
+        if seen:
+            writer.line(f"{seen}.add({key})")
+        yield here, local(key, nullable=False), row, old
+
+
+def _needed(node: UpdateRows | DeleteRows, expressions: Sequence[Expr]) -> Needed:
+    """What the input must give: other rels' columns that the change or the recheck reads."""
+    rel = node.statement.rel
+    read = needed_by([*expressions, *node.recheck, *node.returning])
+    return frozenset(key for key in read if key[0] != rel) | {(rel, LOCATOR)}
+
+
+def _seen(c: ProgramCompiler, node: UpdateRows | DeleteRows, flow: Flow) -> str:
+    """A row that joins with several others is changed once: a set of keys, "" when none can."""
+    if not fans_out(node.input):
+        return ""
+    name = c.module.name("r")
+    flow.writer.line(f"{name} = set()")
+    return name
+
+
+def _update(c: ProgramCompiler, node: UpdateRows, work: Work, flow: Flow) -> None:
+    seen = _seen(c, node, flow)
+    strength = _strength(work.parts, node.assignments)
+
+    def each(at: Flow) -> None:
+        with _locked(c, work, node, strength, at, seen) as (here, key, row, old):
+            _change_row(c, work, here, key, row, old, node.assignments, node.statement.generated)
+
+    expressions = [a.expression for a in node.assignments]
+    c.produce(node.input, _needed(node, expressions), flow.inner(), each)
+
+
+def _change_row(
+    c: ProgramCompiler,
+    work: Work,
+    at: Flow,
+    key: Code,
+    row: str,
+    old: dict[int, Code],
+    assignments: Sequence[Assignment],
+    generated: Sequence[Assignment],
+) -> None:
+    """Compute, check and put the new version of a locked row."""
+    writer, parts, table = at.writer, work.parts, work.table
+    compiler = c.at(at)
+    values = dict(old)
+    for assignment in assignments:
+        values[assignment.column] = c.named(compiler.value(assignment.expression), at)
+    rel = parts.rel
+    for assignment in generated:
+        fresh = at.plus(columns_of_row(values, rel))
+        values[assignment.column] = c.named(c.at(fresh).value(assignment.expression), fresh)
+    changed = frozenset(a.column for a in (*assignments, *generated))
+    fresh = at.plus(columns_of_row(values, rel))
+    write_checks(c, parts, values, fresh, changed)
+    for slot in changed:
+        if table.columns[slot].not_null:
+            code = values[slot]
+            values[slot] = Code(code.text, False, code.atom, code.depth, code.uses)
+    fresh = at.plus(columns_of_row(values, rel))
+    moves = table.key_kind != "row" and any(attnum - 1 in changed for attnum in table.primary_key)
+    new_key = key
+    if moves:
+        new_key, primary = primary_key(c, parts, values, fresh)
+        assert primary is not None
+        assert parts.primary_parts is not None
+        differs = f"{new_key.text} != {key.text}"
+        write_unique(c, parts, parts.primary_parts, primary, fresh, differs)
+    before = at.plus(columns_of_row(old, rel))
+    entries: list[tuple[IndexParts, Entry, Entry]] = []
+    for index in parts.indexes:
+        if not moves and not index.slots & changed:
+            continue
+        was = index_key(c, index, before, key.text, table)
+        now = index_key(c, index, fresh, new_key.text, table)
+        entries.append((index, was, now))
+        if index.is_unique:
+            _lock_old(c, index, was, at, f"{was.key.text} != {now.key.text}")
+            write_unique(c, parts, index, now, fresh, f"{was.key.text} != {now.key.text}")
+    write_parent_checks(c, parts, values, fresh, work.queues, old, changed)
+    _note_children(c, work, old, values, at, changed)
+    texts = (
+        packed(c, table, slot, values[slot]) if slot in changed else f"{row}[{slot}]"
+        for slot in range(len(table.columns))
+    )
+    stored = tuple_of(texts)
+    if moves:
+        name = c.module.name("r")
+        writer.line(f"{name} = {stored}")
+        with writer.block(f"if {new_key.text} != {key.text}:"):
+            writer.line(f"transaction.move({table.tree_id}, {key.text}, {new_key.text}, {name})")
+        with writer.block("else:"):
+            writer.line(f"transaction.put({table.tree_id}, {key.text}, {name})")
+    else:
+        writer.line(f"transaction.put({table.tree_id}, {key.text}, {stored})")
+    for index, was, now in entries:
+        _move_entry(c, index, was, now, key, new_key, at, moves=moves)
+    _counted(c, work, fresh)
+
+
+def _lock_old(
+    c: ProgramCompiler, index: IndexParts, entry: Entry, at: Flow, condition: str
+) -> None:
+    """A unique key that goes away stays locked: who wants it waits for this transaction's end."""
+    words = lock_words(c, at, LockStrength.UPDATE)
+    tests = [t for t in (condition,) if t]
+    if entry.key.nullable:
+        tests.append(f"{entry.key.text} is not None")
+    line = f"transaction.lock_key({index.index.tree_id}, {entry.key.text}, {words})"
+    if tests:
+        with at.writer.block(f"if {' and '.join(tests)}:"):
+            at.writer.line(line)
+    else:
+        at.writer.line(line)
+
+
+def _move_entry(
+    c: ProgramCompiler,
+    index: IndexParts,
+    was: Entry,
+    now: Entry,
+    key: Code,
+    new_key: Code,
+    at: Flow,
+    *,
+    moves: bool,
+) -> None:
+    writer = at.writer
+    tree = index.index.tree_id
+    put = f"transaction.put({tree}, {now.key.text}, ({new_key.text},))"
+    with writer.block(f"if {was.key.text} != {now.key.text}:"):
+        delete = f"transaction.delete({tree}, {was.key.text})"
+        if was.key.nullable:
+            with writer.block(f"if {was.key.text} is not None:"):
+                writer.line(delete)
+        else:
+            writer.line(delete)
+        if now.key.nullable:
+            with writer.block(f"if {now.key.text} is not None:"):
+                writer.line(put)
+        else:
+            writer.line(put)
+    if moves:
+        more = f" and {now.key.text} is not None" if now.key.nullable else ""
+        with writer.block(f"elif {new_key.text} != {key.text}{more}:"):
+            writer.line(put)
+
+
+def _note_children(
+    c: ProgramCompiler,
+    work: Work,
+    old: RowCodes,
+    new: RowCodes | None,
+    at: Flow,
+    changed: frozenset[int],
+) -> None:
+    """Keys that foreign keys elsewhere may point at: what happens to those follows at the end."""
+    writer = at.writer
+    for number, name in work.children.items():
+        action = work.parts.children[number]
+        slots = action.slots
+        if new is not None and not any(slot in changed for slot in slots):
+            continue
+        codes = [old[slot] for slot in slots]
+        tests = [f"{code.text} is not None" for code in codes if code.nullable]
+        was = tuple_of(code.text for code in codes)
+        becomes = "None"
+        if new is not None:
+            becomes = tuple_of(new[slot].text for slot in slots)
+            tests.append(f"{was} != {becomes}")
+        line = f"{name}.append(({was}, {becomes}))"
+        if tests:
+            with writer.block(f"if {' and '.join(tests)}:"):
+                writer.line(line)
+        else:
+            writer.line(line)
+
+
+def _delete(c: ProgramCompiler, node: DeleteRows, work: Work, flow: Flow) -> None:
+    seen = _seen(c, node, flow)
+    table = work.table
+
+    def each(at: Flow) -> None:
+        with _locked(c, work, node, LockStrength.UPDATE, at, seen) as (here, key, _, old):
+            writer = here.writer
+            entries: list[tuple[IndexParts, Entry]] = []
+            for index in work.parts.indexes:
+                entry = index_key(c, index, here, key.text, table)
+                entries.append((index, entry))
+                if index.is_unique:
+                    _lock_old(c, index, entry, here, "")
+            _note_children(c, work, old, None, here, frozenset())
+            writer.line(f"transaction.delete({table.tree_id}, {key.text})")
+            for index, entry in entries:
+                line = f"transaction.delete({index.index.tree_id}, {entry.key.text})"
+                if entry.key.nullable:
+                    with writer.block(f"if {entry.key.text} is not None:"):
+                        writer.line(line)
+                else:
+                    writer.line(line)
+            _counted(c, work, here)
+
+    c.produce(node.input, _needed(node, ()), flow.inner(), each)
