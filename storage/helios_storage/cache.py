@@ -136,6 +136,10 @@ class Cache:
         if self.dirty_bytes > self._dirty_budget and self.on_dirty is not None:
             self.on_dirty()
 
+    def shrunk(self, size_bytes: int) -> None:
+        """Changed pages of about this size were replaced by newer ones before they were stored."""
+        self.dirty_bytes = max(0, self.dirty_bytes - size_bytes)
+
     # ------------------------------------------------------------------ the clock
 
     def adopt(self, refs: Sequence[Ref]) -> None:

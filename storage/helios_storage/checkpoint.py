@@ -153,16 +153,26 @@ class Garbage:
 
     def __init__(self, ids: Iterable[int], lsn: int) -> None:
         self._dropped: list[tuple[int, list[int]]] = [(lsn, list(ids))]
-        self._maybe: list[tuple[int, Ref]] = []
+        self._maybe: deque[tuple[int, Ref]] = deque()
         self.is_collecting = False  # a checkpoint is giving ids to pages of an older root
 
-    def replaced(self, refs: list[Ref], lsn: Lsn) -> None:
-        """A commit at `lsn` replaced these pages."""
+    def replaced(self, refs: list[Ref], lsn: Lsn, durable_lsn: Lsn) -> int:
+        """A commit at `lsn` replaced these pages; how many of them were never stored.
+
+        Those may still be stored: by a checkpoint that runs, or one that begins at the durable root
+        while this commit is behind it. Until then they are kept in mind.
+        """
         ids = [ref.page_id for ref in refs if ref.page_id]
         if ids:
             self._dropped.append((lsn, ids))  # type: ignore[arg-type]
-        if self.is_collecting and len(ids) != len(refs):
-            self._maybe += [(lsn, ref) for ref in refs if not ref.page_id]
+        maybe = self._maybe
+        if not self.is_collecting:
+            while maybe and maybe[0][0] <= durable_lsn:
+                maybe.popleft()
+        unstored = len(refs) - len(ids)
+        if unstored:
+            maybe += [(lsn, ref) for ref in refs if not ref.page_id]
+        return unstored
 
     def add(self, ids: list[int], lsn: int) -> None:
         """Ids that no root after `lsn` uses."""
@@ -172,10 +182,13 @@ class Garbage:
     def settle(self) -> None:
         """The checkpoint is over: what it stored of pages replaced meanwhile is garbage, too."""
         self.is_collecting = False
+        unstored: deque[tuple[int, Ref]] = deque()
         for lsn, ref in self._maybe:
             if ref.page_id:
                 self._dropped.append((lsn, [ref.page_id]))
-        self._maybe = []
+            else:
+                unstored.append((lsn, ref))
+        self._maybe = unstored
 
     def take(self, lsn: int) -> list[int]:
         """The ids dropped by commits up to `lsn`, removed from here."""
@@ -274,7 +287,9 @@ class Checkpointer:
     def on_publish(self, replaced: list[Ref], lsn: Lsn) -> None:
         """A commit was published."""
         if replaced:
-            self.garbage.replaced(replaced, lsn)
+            unstored = self.garbage.replaced(replaced, lsn, self._roots.durable.lsn)
+            if unstored:
+                self._cache.shrunk(unstored * PAGE_BYTES)
 
     def start_if_due(self) -> None:
         """Begin a checkpoint if one is due and none is running."""

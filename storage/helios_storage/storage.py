@@ -86,7 +86,7 @@ class Storage:
         )
         garbage = self.checkpointer.garbage
         garbage.add(_orphans(store, self.checkpointer), recovered.record.lsn)
-        garbage.replaced(recovered.replaced, recovered.root.lsn)
+        garbage.replaced(recovered.replaced, recovered.root.lsn, recovered.root.lsn)
         self.roots.on_publish = self._on_publish
         self.commits.on_abandon = self.checkpointer.on_abandon
         self.manager.spill = self.checkpointer.spill
