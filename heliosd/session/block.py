@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from helios_storage.scheduler import Blocked
 from helios_storage.spec import Lsn
 from helios_storage.transaction import Isolation, Transaction
 from heliosd.catalog.edit import CatalogEdit
@@ -436,6 +437,9 @@ class Block:
             try:
                 self._owner.before_commit(transaction)
                 lsn = transaction.commit(self.edit.publish if self.edit is not None else None)
+            except Blocked:
+                # On a plain call, before any effect: it will be asked again where it may wait.
+                raise
             except BaseException:
                 self._rollback()
                 raise

@@ -23,6 +23,7 @@ from helios_protocol.encode import (
 from heliosd.errors import PROTOCOL_VIOLATION, SYNTAX_ERROR, SqlError, not_supported
 from heliosd.session.chain.execution import encoder_of, make_encoder
 from heliosd.session.clock import now_us
+from heliosd.session.fast import is_point
 from heliosd.session.portal import Portal, no_such_portal
 from heliosd.session.prepared import NamedStatement
 from heliosd.session.results import make_parameter_reader, resolve_formats
@@ -47,6 +48,8 @@ def on_parse(session: LinkedSession, message: m.Parse) -> None:
             cache.put(prepared)
     else:
         session.authorization.check_failed(prepared.tree)
+    if prepared is not None and not message.statement and is_point(prepared):
+        cache.put_frame(encode(message, session.wire.codec), prepared)
     session.statements.put(
         NamedStatement(message.statement, text, prepared, given, now_us(), from_sql=False)
     )

@@ -8,6 +8,7 @@ for the sync that is under way, while the session already reads the client's nex
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from helios_storage.spec import Lsn
@@ -19,7 +20,7 @@ class Durability(Protocol):
 
     @property
     def durable_lsn(self) -> Lsn: ...
-    def when_durable(self, lsn: Lsn, callback: object) -> None: ...
+    def when_durable(self, lsn: Lsn, callback: Callable[[], None]) -> None: ...
 
 
 class Output:

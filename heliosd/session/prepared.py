@@ -34,10 +34,12 @@ def no_such_statement(name: str) -> SqlError:
 class Statements:
     """By name; "" is the unnamed one, which Parse replaces freely."""
 
-    __slots__ = ("_statements",)
+    __slots__ = ("_by_bytes", "_statements")
 
     def __init__(self) -> None:
         self._statements: dict[str, NamedStatement] = {}
+        # The same by the name's UTF-8, as frames hold it.
+        self._by_bytes: dict[bytes, NamedStatement] = {}
 
     def __iter__(self) -> Iterator[NamedStatement]:
         return iter(list(self._statements.values()))
@@ -45,6 +47,10 @@ class Statements:
     def find(self, name: str) -> NamedStatement | None:
         """The statement, or None."""
         return self._statements.get(name)
+
+    def by_bytes(self, name: bytes) -> NamedStatement | None:
+        """The statement by its name's bytes, or None."""
+        return self._by_bytes.get(name)
 
     def get(self, name: str) -> NamedStatement:
         """The statement; 26000."""
@@ -61,14 +67,17 @@ class Statements:
     def put(self, statement: NamedStatement) -> None:
         """Add under its name."""
         self._statements[statement.name] = statement
+        self._by_bytes[statement.name.encode()] = statement
 
     def drop(self, name: str) -> bool:
         """Forget it; False when there was none."""
+        self._by_bytes.pop(name.encode(), None)
         return self._statements.pop(name, None) is not None
 
     def clear(self) -> None:
         """DEALLOCATE ALL: the unnamed one stays until the next Parse, as in PostgreSQL."""
         unnamed = self._statements.get("")
         self._statements.clear()
+        self._by_bytes.clear()
         if unnamed is not None:
-            self._statements[""] = unnamed
+            self.put(unnamed)

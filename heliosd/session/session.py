@@ -33,7 +33,7 @@ from heliosd.errors import (
     SqlError,
     from_storage_error,
 )
-from heliosd.session import extended, simple
+from heliosd.session import extended, fast, simple
 from heliosd.session.channel import Channel
 from heliosd.session.clock import now_us
 from heliosd.session.links import LinkedSession
@@ -81,6 +81,9 @@ _HANDLERS: Final[Mapping[type, Callable[[Any, Any], None]]] = MappingProxyType(
 )
 # After these the client waits for ReadyForQuery.
 _ENDS_EXCHANGE: Final = (m.Query, m.Sync, m.FunctionCall)
+_QUERY, _BIND, _PARSE = b"QBP"
+# No frame that the short way takes is shorter.
+_SHORTEST: Final = 6
 _TIMED: Final = (m.Query, m.Parse, m.Bind, m.Execute)
 
 
@@ -132,8 +135,10 @@ class Session(LinkedSession):
         if self._ended:
             return
         wire = self.wire
-        wire.receive(data)
         self.instance.metrics.bytes_received.value += len(data)
+        if self._task is None and wire.quiet and self._answered(data):
+            return
+        wire.receive(data)
         if self._task is None:
             if self._idle_timer is not None:
                 self._stop_idle_timer()
@@ -151,15 +156,61 @@ class Session(LinkedSession):
             self._reading_paused = True
             self.channel.pause_reading()
 
+    def _answered(self, data: bytes) -> bool:
+        """Try the short way for a whole exchange; False: nothing has happened yet."""
+        code = data[0] if len(data) > _SHORTEST else 0
+        try:
+            if code == _BIND:
+                done = fast.on_bind_frame(self, data)
+            elif code == _QUERY:
+                done = fast.on_query_frame(self, data)
+            elif code == _PARSE:
+                done = fast.on_parse_frame(self, data)
+            else:
+                return False
+            if not done:
+                return False
+        except BaseException as error:
+            return self._answer_failure(error)
+        if self._notified and not self.block.in_block:
+            ready = self.output.parts.pop()
+            self._send_notifications()
+            self.output.parts.append(ready)
+        if self._idle_timer is not None or self._leaving or self.idle_transaction_timeout_ms:
+            self._after_short_way()
+        self.output.flush()
+        return True
+
+    def _answer_failure(self, error: BaseException) -> bool:
+        """An error on the short way: the exchange is over with it."""
+        try:
+            self._fail(error)
+            self._ready()
+        except SessionEnded as ended:
+            self._end_now(ended)
+        self.output.flush()
+        return True
+
+    def _after_short_way(self) -> None:
+        """What ReadyForQuery brings along on the long way."""
+        self._stop_idle_timer()
+        if self._leaving and not self.block.in_block:
+            self._end_now(SessionEnded(_shutting_down()))
+        else:
+            self._start_idle_timer()
+
+    def _end_now(self, ended: SessionEnded) -> None:
+        if ended.error is not None:
+            self._send_error(ended.error, severity="FATAL")
+        self._finish()
+
     def _run(self) -> None:
         """The task: handle what is there."""
         self._task = getcurrent()
         try:
             self._handle_all()
         except SessionEnded as ended:
-            if ended.error is not None:
-                self._send_error(ended.error, severity="FATAL")
-            self._finish()
+            self._end_now(ended)
         finally:
             self._task = None
             self.output.flush()

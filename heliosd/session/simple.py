@@ -5,8 +5,10 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from helios_protocol.encode import EMPTY_QUERY_RESPONSE
+from helios_protocol import messages as m
+from helios_protocol.encode import EMPTY_QUERY_RESPONSE, encode
 from heliosd.errors import SqlError
+from heliosd.session.fast import is_point
 from heliosd.session.statement_cache import Prepared
 from heliosd.sql.parser.statement import parse_statements
 
@@ -60,5 +62,8 @@ def authorize(
     while prepared is None or not session.authorization.enter(prepared):
         prepared = session.make_prepared(text, tree, ())
         if not session.multi_statement:
-            session.statement_cache().put(prepared)
+            cache = session.statement_cache()
+            cache.put(prepared)
+            if is_point(prepared):
+                cache.put_frame(encode(m.Query(text), session.wire.codec), prepared)
     return prepared

@@ -57,7 +57,6 @@ from heliosd.sql.bind.state import BindScope
 
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
-
     from helios_storage.transaction import Snapshot
     from heliosd.catalog.edit import CatalogEdit
     from heliosd.execute.program import Parameters, Program
@@ -124,6 +123,7 @@ class SessionState:
         "output",
         "parameter_types",
         "parameters",
+        "plain_defaults",
         "portals",
         "process_id",
         "session_role",
@@ -184,6 +184,8 @@ class SessionState:
         self.input_event: Event | None = None
         self.statement_timeout_ms = self.lock_timeout_ms = 0
         self.idle_session_timeout_ms = self.idle_transaction_timeout_ms = 0
+        # Whether a statement alone is READ COMMITTED, may write and needs no timer afterwards.
+        self.plain_defaults = False
         self._binary_answer = False
         self._settings_version = -1
         self._path_names: tuple[str, ...] = ()
@@ -299,6 +301,11 @@ class SessionState:
         self.idle_session_timeout_ms = state.value(SessionSettings.idle_session_timeout)
         self.idle_transaction_timeout_ms = state.value(
             SessionSettings.idle_in_transaction_session_timeout
+        )
+        self.plain_defaults = (
+            state.value(SessionSettings.default_transaction_isolation) == "read committed"
+            and not state.value(SessionSettings.default_transaction_read_only)
+            and not self.idle_session_timeout_ms
         )
         self._refresh_roles()
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from heliosd.catalog.lookup import Catalog
 from heliosd.execute.program import Program
@@ -22,6 +22,8 @@ from heliosd.sql.tree import Statement
 # Entries of one cache, and caches of one server. The least recently made go.
 STATEMENTS_MAX: Final = 2_000
 CACHES_MAX: Final = 256
+# Longer frames gain nothing from being known whole.
+FRAME_BYTES_MAX: Final = 4_096
 
 
 class Stamp(NamedTuple):
@@ -85,12 +87,20 @@ class Prepared:
     readers: dict[tuple[object, ...], Callable[..., tuple[object, ...]]] = field(
         default_factory=dict
     )
+    # How it was bound the last time (`fast.FastBind`); None before.
+    fast: Any = None
 
     def is_current(self, catalog: Catalog) -> bool:
         """Whether the program still means what it meant when it was made."""
-        stamp = stamp_of(catalog)
-        if stamp == self.stamp:
+        overlay = catalog.overlay
+        known = self.stamp
+        if (
+            known[0] == catalog.shared.state.generation
+            and known[1] == catalog.local.generation
+            and known[2] == (0 if overlay is None else len(overlay.log) + 1)
+        ):
             return True
+        stamp = stamp_of(catalog)
         if names_of(catalog) == self.names and catalog.is_current(self.program.dependencies):
             self.stamp = stamp
             return True
@@ -110,10 +120,12 @@ class ScopeKey:
 class StatementCache:
     """Prepared statements of one scope, by text and given parameter types."""
 
-    __slots__ = ("_statements",)
+    __slots__ = ("_statements", "frames")
 
     def __init__(self) -> None:
         self._statements: dict[tuple[str, tuple[int, ...]], Prepared] = {}
+        # Whole Query and Parse frames of statements with a plain form, as they came last.
+        self.frames: dict[bytes, Prepared] = {}
 
     def find(self, text: str, given_types: tuple[int, ...]) -> Prepared | None:
         """The statement prepared earlier; it may be stale."""
@@ -128,9 +140,18 @@ class StatementCache:
             del statements[next(iter(statements))]
         statements[key] = prepared
 
+    def put_frame(self, frame: bytes, prepared: Prepared) -> None:
+        """Know the statement by its frame too, unless that is long."""
+        if len(frame) > FRAME_BYTES_MAX:
+            return
+        if len(self.frames) >= STATEMENTS_MAX:
+            self.frames.clear()
+        self.frames[frame] = prepared
+
     def clear(self) -> None:
         """DISCARD PLANS, for a session's own cache."""
         self._statements.clear()
+        self.frames.clear()
 
 
 class StatementCaches:

@@ -139,7 +139,8 @@ class SessionViews:
 
     def row_count(self, tree_id: int) -> int:
         """Rows at the newest root."""
-        return self._session.instance.storage.row_count(tree_id)
+        tree = self._session.instance.storage.roots.newest.find(tree_id)
+        return 0 if tree is None else tree.ref.count
 
     def sequence_value(self, store_id: int) -> int | None:
         """The last value drawn."""

@@ -26,3 +26,7 @@ class Admission:
         wait = self._buckets.take(bucket)
         if wait:
             raise limit_exceeded("statements", wait)
+
+    def give_back(self) -> None:
+        """The statement did not run after all: it will ask again."""
+        self._bucket.tokens += 1.0

@@ -1,0 +1,364 @@
+"""The short way: one exchange that arrived whole, whose program is a plain call, answered at once.
+
+    Query                                   BEGIN, a point SELECT, a one-row UPDATE, COMMIT ...
+    [Parse] Bind [Describe] Execute Sync    in one segment, unnamed portal
+
+No task is started and no message object made: frames are compared with what they were the last
+time. Everything that is not exactly this (another state, a stale program, an odd frame) returns
+False before any effect, and the long way (`session.py`) does it again. `Blocked` means the same: a
+plain call that would have to wait has done nothing yet.
+
+Errors of the statement itself are raised; the caller answers them as on the long way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
+
+from helios_protocol.decode import split_bind
+from helios_protocol.encode import (
+    BIND_COMPLETE,
+    NO_DATA,
+    PARSE_COMPLETE,
+    READY_FOR_QUERY,
+    command_complete,
+)
+from helios_protocol.fields import WireError
+from helios_storage.scheduler import Blocked
+from helios_storage.transaction import Isolation
+from heliosd.errors import SqlError
+from heliosd.execute.program import StatementKind
+from heliosd.session.block import BlockState
+from heliosd.session.chain.execution import encoder_of
+from heliosd.session.clock import now_us
+from heliosd.session.prepared import NamedStatement
+from heliosd.session.results import make_parameter_reader, resolve_formats
+from heliosd.session.statement_cache import FRAME_BYTES_MAX
+from heliosd.sql.tree import Transaction, TransactionKind
+
+if TYPE_CHECKING:
+    from heliosd.session.links import LinkedSession
+    from heliosd.session.statement_cache import Prepared
+
+# What follows a Bind: Describe of the unnamed portal, Execute without a limit, Sync.
+_DESCRIBE_EXECUTE_SYNC: Final = b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
+_EXECUTE_SYNC: Final = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
+_NULL: Final = 0xFFFFFFFF
+_IDLE: Final = READY_FOR_QUERY["I"]
+_IN_BLOCK: Final = READY_FOR_QUERY["T"]
+Encode = Callable[..., bytes]
+
+
+@dataclass(slots=True, eq=False)
+class FastBind:
+    """How one prepared statement was bound the last time: all bytes but the values.
+
+    `shape` is what stands between the names and the values, `suffix` what comes after them.
+    """
+
+    prepared: Prepared
+    shape: bytes
+    count: int
+    suffix: bytes
+    read: Callable[..., tuple[object, ...]]
+    encode_rows: Encode | None
+    head: bytes
+    head_described: bytes
+
+
+def is_point(prepared: Prepared) -> bool:
+    """Whether a program has a plain form."""
+    program = prepared.program
+    if program.kind is StatementKind.UTILITY:
+        return is_plain_block(prepared)
+    return program.point is not None or program.point_modify is not None
+
+
+def is_plain_block(prepared: Prepared) -> bool:
+    """BEGIN, COMMIT and ROLLBACK without anything to them."""
+    tree = prepared.tree
+    return (
+        isinstance(tree, Transaction)
+        and tree.modes is None
+        and not tree.chain
+        and tree.kind in (TransactionKind.BEGIN, TransactionKind.COMMIT, TransactionKind.ROLLBACK)
+    )
+
+
+# ---------------------------------------------------------------- simple query
+
+
+def on_query_frame(session: LinkedSession, data: bytes) -> bool:
+    """A Query whose whole frame is known."""
+    prepared = session.statement_cache().frames.get(data)
+    if prepared is None:
+        return False
+    if not prepared.is_current(session.catalog) or not _may_run(session, prepared):
+        return False
+    head, encode_rows = b"", None
+    if prepared.program.columns is not None:
+        head, encode_rows = encoder_of(session, prepared, ())
+    return run(session, prepared, (), head, encode_rows)
+
+
+# ---------------------------------------------------------------- extended query
+
+
+def on_parse_frame(session: LinkedSession, data: bytes) -> bool:
+    """Parse of the unnamed statement with a text known from before, and its Bind ... Sync."""
+    end = 1 + int.from_bytes(data[1:5], "big")
+    if data[5] or end > FRAME_BYTES_MAX or len(data) < end + 5 or data[end] != 66:
+        return False
+    cache = session.statement_cache()
+    prepared = cache.frames.get(data[:end])
+    if prepared is None or not prepared.is_current(session.catalog):
+        return False
+    return _on_bind(session, data, end, prepared, PARSE_COMPLETE)
+
+
+def on_bind_frame(session: LinkedSession, data: bytes) -> bool:
+    """Bind of a prepared statement ... Sync."""
+    name_end = data.find(b"\0", 6)
+    statement = session.statements.by_bytes(data[6:name_end])
+    if statement is None or data[5]:
+        return False
+    prepared = statement.prepared
+    if prepared is None or not prepared.is_current(session.catalog):
+        return False
+    return _on_bind(session, data, 0, prepared, b"")
+
+
+def _on_bind(
+    session: LinkedSession, data: bytes, start: int, prepared: Prepared, prefix: bytes
+) -> bool:
+    end = start + 1 + int.from_bytes(data[start + 1 : start + 5], "big")
+    tail = data[end:]
+    described = tail == _DESCRIBE_EXECUTE_SYNC
+    if (not described and tail != _EXECUTE_SYNC) or data[start + 5]:
+        return False
+    position = data.find(b"\0", start + 6) + 1
+    if prefix and position != start + 7:
+        return False
+    fast = prepared.fast
+    if fast is None or not data.startswith(fast.shape, position):
+        fast = make_bind(session, prepared, data, end, position)
+        if fast is None:
+            return False
+        prepared.fast = fast
+    position += len(fast.shape)
+    values: list[bytes | None] = []
+    for _ in range(fast.count):
+        size = int.from_bytes(data[position : position + 4], "big")
+        position += 4
+        if size == _NULL:
+            values.append(None)
+        else:
+            values.append(data[position : position + size])
+            position += size
+    if data[position:end] != fast.suffix or not _may_run(session, prepared):
+        return False
+    try:
+        parameters = fast.read(values, session.eval)
+    except (SqlError, WireError):
+        # Bad values are rare and the long way words them; nothing has happened yet.
+        return False
+    head = fast.head_described if described else fast.head
+    if prefix:
+        _remember_unnamed(session, prepared)
+    return run(session, prepared, parameters, prefix + head, fast.encode_rows)
+
+
+def make_bind(
+    session: LinkedSession, prepared: Prepared, data: bytes, end: int, position: int
+) -> FastBind | None:
+    """The shape of this Bind; None when the long way must say what is wrong with it."""
+    if not is_point(prepared):
+        return None
+    program = prepared.program
+    try:
+        formats, values, results = split_bind(data, end, position)
+        if len(values) != len(program.parameter_types):
+            return None
+        types, codec = session.instance.types, session.wire.codec
+        read = make_parameter_reader(program.parameter_types, formats, types, codec)
+        if program.columns is None:
+            description, encode_rows = NO_DATA, None
+        else:
+            resolve_formats(results, len(program.columns))
+            description, encode_rows = encoder_of(session, prepared, results)
+    except (SqlError, WireError):
+        return None
+    shape_end = position + 2 + 2 * len(formats) + 2
+    suffix_size = 2 + 2 * len(results)
+    return FastBind(
+        prepared,
+        data[position:shape_end],
+        len(values),
+        data[end - suffix_size : end],
+        read,
+        encode_rows,
+        BIND_COMPLETE,
+        BIND_COMPLETE + description,
+    )
+
+
+def _remember_unnamed(session: LinkedSession, prepared: Prepared) -> None:
+    """A later Bind may name the unnamed statement."""
+    session.statements.put(
+        NamedStatement("", prepared.text, prepared, prepared.given_types, 0, from_sql=False)
+    )
+
+
+# ---------------------------------------------------------------- running
+
+
+def _may_run(session: LinkedSession, prepared: Prepared) -> bool:
+    """Whether state and settings are the plain ones."""
+    session.refresh()
+    state = session.block.state
+    if state is BlockState.FAILED or session.catalog.overlay is not None:
+        return False
+    if state is BlockState.NONE:
+        return session.plain_defaults
+    return not (prepared.program.writes and session.block.read_only)
+
+
+def run(
+    session: LinkedSession,
+    prepared: Prepared,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode | None,
+) -> bool:
+    """Run the plain form and put the whole answer into the output; False: take the long way."""
+    started_ns = perf_counter_ns()
+    program = prepared.program
+    try:
+        session.admission.enter()
+        session.current_text = prepared.text
+        if program.kind is StatementKind.UTILITY:
+            rows, tag = b"", _run_block(session, prepared)
+        elif session.block.state is BlockState.NONE:
+            rows, tag = _run_alone(session, prepared, parameters, encode_rows)
+        else:
+            rows, tag = _run_in_block(session, prepared, parameters, encode_rows)
+    except BaseException:
+        session.output.parts.append(head)
+        raise
+    if not tag:
+        session.admission.give_back()
+        return False
+    status = _IN_BLOCK if session.block.state is BlockState.BLOCK else _IDLE
+    session.output.parts.append(head + rows + command_complete(tag) + status)
+    session.accounting.leave(program, started_ns)
+    return True
+
+
+# Rows and command tag; an empty tag: the long way.
+_Answer = tuple[bytes, str]
+_LONG_WAY: Final[_Answer] = (b"", "")
+
+
+def _run_alone(
+    session: LinkedSession,
+    prepared: Prepared,
+    parameters: tuple[object, ...],
+    encode_rows: Encode | None,
+) -> _Answer:
+    """A transaction of its own around one statement."""
+    context, output = session.context, session.output
+    program = prepared.program
+    evaluation = session.eval
+    evaluation.statement_us = evaluation.transaction_us = now_us()
+    transaction = session.instance.storage.begin(
+        Isolation.READ_COMMITTED, seen=output.seen, owner=session.lock_owner
+    )
+    context.transaction = transaction
+    context.snapshot = snapshot = transaction.snapshot(newest=program.writes)
+    try:
+        try:
+            answer = _run_point(session, prepared, parameters, encode_rows)
+            if context.deferred:
+                context.deferred.run(context)
+        finally:
+            snapshot.release()
+        lsn = transaction.commit()
+    except Blocked:
+        transaction.rollback()
+        context.deferred.clear()
+        return _LONG_WAY
+    except BaseException:
+        transaction.rollback()
+        context.deferred.clear()
+        raise
+    if lsn > output.seen:
+        output.seen = lsn
+    session.instance.metrics.transactions_committed.value += 1
+    return answer
+
+
+def _run_in_block(
+    session: LinkedSession,
+    prepared: Prepared,
+    parameters: tuple[object, ...],
+    encode_rows: Encode | None,
+) -> _Answer:
+    """One statement of a transaction block."""
+    session.eval.statement_us = now_us()
+    context, output, block = session.context, session.output, session.block
+    transaction = block.require_transaction()
+    block.mark_used()
+    context.snapshot = snapshot = transaction.snapshot(newest=prepared.program.writes)
+    try:
+        answer = _run_point(session, prepared, parameters, encode_rows)
+    except Blocked:
+        return _LONG_WAY
+    finally:
+        snapshot.release()
+        if transaction.seen > output.seen:
+            output.seen = transaction.seen
+    return answer
+
+
+def _run_point(
+    session: LinkedSession,
+    prepared: Prepared,
+    parameters: tuple[object, ...],
+    encode_rows: Encode | None,
+) -> _Answer:
+    program = prepared.program
+    if program.point is not None:
+        rows = program.point(session.context, parameters)
+        if encode_rows is None or not rows:
+            return b"", f"SELECT {len(rows)}"
+        return encode_rows(rows, session.eval), f"SELECT {len(rows)}"
+    assert program.point_modify is not None
+    done = program.point_modify(session.context, parameters)
+    if encode_rows is None or not done.rows:
+        return b"", program.command_tag(done.count)
+    return encode_rows(done.rows, session.eval), program.command_tag(done.count)
+
+
+def _run_block(session: LinkedSession, prepared: Prepared) -> str:
+    """BEGIN, COMMIT, ROLLBACK where they warn of nothing and end nothing else."""
+    block, tree = session.block, prepared.tree
+    assert isinstance(tree, Transaction)
+    if session.portals:
+        return ""
+    if tree.kind is TransactionKind.BEGIN:
+        if block.state is not BlockState.NONE:
+            return ""
+        session.eval.statement_us = now_us()
+        block.begin()
+        return "BEGIN"
+    if block.state is not BlockState.BLOCK:
+        return ""
+    if tree.kind is TransactionKind.ROLLBACK:
+        return block.rollback()
+    try:
+        return block.commit()
+    except Blocked:
+        return ""
