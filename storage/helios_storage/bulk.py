@@ -82,6 +82,7 @@ def build_leaves(
             at += 1
         leaf.records = bytearray().join(records)
         leaf.keys = array("q", keys[start:at]) if is_int else list(keys[start:at])
+        leaf.key_bytes = 0 if is_int else sum(map(len, leaf.keys))
         leaf.writers = array("I", [xid]) * (at - start)
         refs.append(Ref(leaf, at - start))
         start = at

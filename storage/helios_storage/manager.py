@@ -112,7 +112,7 @@ class TransactionManager:
         self.serializable = SerializableManager()
         self.moves: dict[tuple[int, Key], tuple[Key, Lsn]] = {}
         """(tree, old key) -> (new key, LSN) of primary keys changed while older roots are read."""
-        self.spill: Callable[[int, list[Ref], Done], None] | None = None
+        self.spill: Callable[[int, EditToken, list[Ref], Done], None] | None = None
         """Durability's: store the pages below these private roots, then call back."""
         self.failure: BaseException | None = None
         self.commits = 0
@@ -172,6 +172,14 @@ class TransactionManager:
         writes = transaction.writes.trees
         if not writes and not transaction.specs:
             return self._commit_nothing(transaction, on_publish)
+        if not transaction.specs and transaction.serializable is None:
+            done = self._commit_points(transaction)
+            if done is not None:
+                self.commits += 1
+                if on_publish is not None:
+                    on_publish()
+                transaction.end()
+                return done
         try:
             prepared, small = self._prepare(transaction)
             places = self._load_places(transaction, small)
@@ -200,6 +208,57 @@ class TransactionManager:
             self.locks.hold_many(transaction.owner, one.tree.spec.tree_id, None)
         transaction.end()
         return lsn
+
+    def _commit_points(self, transaction: Transaction) -> Lsn | None:
+        """The fast way, all or nothing: one changed row in each of a few trees, pages in memory.
+
+        None: not possible, and nothing was done.
+        """
+        roots = self.roots
+        newest = roots.newest
+        changes: list[Change] = []
+        points = []
+        for tree_id, writes in transaction.writes.trees.items():
+            rows = writes.rows
+            if writes.delta is not None or len(rows) != 1 or self._watchers:
+                return None
+            ((key, version),) = rows.items()
+            tree = newest.tree(tree_id)
+            place = find_resident_path(tree.ref, key)
+            if place is None:
+                return None
+            spec = tree.spec
+            row = packed = version[0]
+            if row is not None:
+                packed = layout_of(spec.shapes).pack_row(row)
+                if len(packed) > RECORD_BYTES_MAX:
+                    return None  # perhaps it does not fit: the other way rolls back
+            if not spec.temporary:
+                changes.append((spec.tree_id, key, packed))
+            points.append((tree, place, key, row))
+        xid = transaction.xid
+        lsn = self.log.append(xid, changes) if changes else newest.lsn
+        root = newest.successor() if newest.pins else newest
+        edit = Edit(self.pages, root.token)
+        try:
+            for tree, (ref, path), key, row in points:
+                new = put_at(tree, ref, path, key, row, xid, edit)
+                if new is not tree:
+                    root.put(new)
+            self._publish(transaction, root, lsn)
+        except BaseException as error:
+            self.failure = error
+            raise
+        return lsn
+
+    def _publish(self, transaction: Transaction, root: DatabaseRoot, lsn: Lsn) -> None:
+        if transaction.moves or self.moves:
+            self._note_moves(transaction, lsn)
+        token = root.token
+        if token.made:
+            self.pages.grown(token.made * PAGE_BYTES)
+            token.made = 0
+        self.roots.publish(root, lsn)
 
     def _commit_nothing(
         self, transaction: Transaction, on_publish: Callable[[], None] | None
@@ -333,12 +392,7 @@ class TransactionManager:
             token.replaced += one.delta.token.replaced
         if self._watchers:
             self._tell_watchers(transaction)
-        if transaction.moves or self.moves:
-            self._note_moves(transaction, lsn)
-        if token.made:
-            self.pages.grown(token.made * PAGE_BYTES)
-            token.made = 0
-        self.roots.publish(root, lsn)
+        self._publish(transaction, root, lsn)
 
     def _note_moves(self, transaction: Transaction, lsn: Lsn) -> None:
         """Keep old key -> new key while a root is read that may lead to the old one."""
@@ -509,7 +563,7 @@ class TransactionManager:
                 failures.append(error)
             done.set()
 
-        self.spill(xid, refs, on_done)
+        self.spill(xid, token, refs, on_done)
         self.scheduler.wait(done)
         if failures:
             raise failures[0]

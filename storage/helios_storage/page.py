@@ -84,12 +84,12 @@ class Ref:
 class Leaf:
     """Rows in key order, packed. See `layout` for records; `writers[i]` is row i's transaction id.
 
-    `rows`, when present, are all rows decoded (an *open* leaf). `touched` is the clock's bit.
+    `rows`, when present, are all rows decoded (an *open* leaf).
     """
 
     __slots__ = (
-        "garbage", "has_nulls", "heap", "keys", "large", "layout", "records", "rows", "scans",
-        "token", "touched", "writers",
+        "garbage", "has_nulls", "heap", "key_bytes", "keys", "large", "layout", "records", "rows", "scans",
+        "token", "writers",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +106,7 @@ class Leaf:
     ) -> None:
         self.layout = layout
         self.keys: Any = keys
+        self.key_bytes = 0 if type(keys) is array else sum(map(len, keys))  # type: ignore[arg-type]
         self.records = records
         self.writers = writers
         self.heap = heap
@@ -115,7 +116,6 @@ class Leaf:
         self.rows: list[Row] | None = None
         self.scans = 0
         self.token = token
-        self.touched = True
 
     def __repr__(self) -> str:
         return f"Leaf(rows={len(self.writers)}, size={self.encoded_size()})"
@@ -125,7 +125,7 @@ class Leaf:
         keys = self.keys
         n = len(keys)
         size = HEAD_BYTES + len(self.records) + len(self.heap) - self.garbage + 4 * n
-        size += 8 * n if type(keys) is array else 2 * n + sum(map(len, keys))
+        size += 8 * n if type(keys) is array else 2 * n + self.key_bytes
         return size + (32 * len(self.large) if self.large else 0)
 
     def memory_bytes(self) -> int:
@@ -133,24 +133,26 @@ class Leaf:
         keys = self.keys
         n = len(keys)
         size = 500 + len(self.records) + len(self.heap) + 4 * n
-        size += 8 * n if type(keys) is array else sum(map(len, keys)) + 41 * n
+        size += 8 * n if type(keys) is array else self.key_bytes + 41 * n
         if self.rows is not None:
             size += n * (48 + 36 * len(self.layout.shapes)) + len(self.heap)
         return size
 
     def copy(self, token: EditToken) -> Leaf:
         """A leaf of its own for `token`; the heap is shared, being immutable bytes."""
-        leaf = Leaf(
-            self.layout,
-            self.keys[:],
-            self.records[:],
-            self.writers[:],
-            self.heap,
-            None if self.large is None else self.large[:],
-            has_nulls=self.has_nulls,
-            token=token,
-        )
+        leaf = Leaf.__new__(Leaf)
+        leaf.layout = self.layout
+        leaf.keys = self.keys[:]
+        leaf.key_bytes = self.key_bytes
+        leaf.records = self.records[:]
+        leaf.writers = self.writers[:]
+        leaf.heap = self.heap
+        leaf.large = None if self.large is None else self.large[:]
+        leaf.has_nulls = self.has_nulls
         leaf.garbage = self.garbage
+        leaf.rows = None
+        leaf.scans = 0
+        leaf.token = token
         return leaf
 
     def add_large(self, data: bytes) -> int:
@@ -192,13 +194,12 @@ class Leaf:
 class Inner:
     """Children and the separators between them: child i holds keys in [keys[i-1], keys[i])."""
 
-    __slots__ = ("children", "keys", "token", "touched")
+    __slots__ = ("children", "keys", "token")
 
     def __init__(self, keys: Any, children: list[Ref], token: EditToken | None = None) -> None:
         self.keys: Any = keys
         self.children = children
         self.token = token
-        self.touched = True
 
     def __repr__(self) -> str:
         return f"Inner(children={len(self.children)})"
@@ -228,13 +229,12 @@ class Inner:
 class Chunk:
     """A piece of a large value: its bytes, or (`children`) the pieces that it is made of."""
 
-    __slots__ = ("children", "data", "token", "touched")
+    __slots__ = ("children", "data", "token")
 
     def __init__(self, data: bytes, children: list[Ref] | None = None) -> None:
         self.data = data
         self.children = children
         self.token: EditToken | None = None
-        self.touched = True
 
     def __repr__(self) -> str:
         return f"Chunk(data={len(self.data)}, children={self.children and len(self.children)})"

@@ -205,9 +205,10 @@ class Transaction:
         `SerializationConflict` above READ COMMITTED when the row is not what the snapshot saw,
         `LockNotAvailable`, `DeadlockDetected`; on a plain call `Blocked`.
         """
-        own = self._own_row(snapshot, tree_id, key)
-        if own is not None:
-            return own
+        if tree_id in self.writes.trees:
+            own = self._own_row(snapshot, tree_id, key)
+            if own is not None:
+                return own
         first_key = key
         while True:
             try:
@@ -238,9 +239,7 @@ class Transaction:
 
     def _own_row(self, snapshot: Snapshot | None, tree_id: int, key: Key) -> Locked | None:
         """What this transaction itself made of the row; no lock is needed for that."""
-        writes = self.writes.trees.get(tree_id)
-        if writes is None:
-            return None
+        writes = self.writes.trees[tree_id]
         pages = self.manager.pages
         row = writes.find(key, self.writes.command, pages)
         if row is MISSING:

@@ -101,42 +101,32 @@ def index_in(leaf: Leaf, key: Key) -> int:
     return at if at < len(keys) and keys[at] == key else -1
 
 
-def put_in_leaf(leaf: Leaf, key: Key, row: Row, xid: int) -> int:
-    """Put a row into a leaf that may be changed; 1 when it is new, 0 when it replaced one."""
-    keys = leaf.keys
-    at = bisect_left(keys, key)
+def _insert(leaf: Leaf, at: int, key: Key, row: Row, xid: int) -> None:
+    """Put a new row into a leaf that may be changed."""
     layout = leaf.layout
     size = layout.size
-    if at < len(keys) and keys[at] == key:
-        leaf.records[at * size : (at + 1) * size] = layout.encode(row, leaf, at)
-        leaf.writers[at] = xid
-        if leaf.rows is not None:
-            leaf.rows[at] = row
-        return 0
-    record = layout.encode(row, leaf, -1)
-    leaf.records[at * size : at * size] = record
-    keys.insert(at, key)
+    leaf.records[at * size : at * size] = layout.encode(row, leaf, -1)
+    leaf.keys.insert(at, key)
+    if type(key) is bytes:
+        leaf.key_bytes += len(key)
     leaf.writers.insert(at, xid)
     if leaf.rows is not None:
         leaf.rows.insert(at, row)
-    return 1
 
 
-def delete_in_leaf(leaf: Leaf, key: Key) -> int:
-    """Take a row out of a leaf that may be changed; -1 when it was there, else 0."""
-    at = index_in(leaf, key)
-    if at < 0:
-        return 0
+def _delete(leaf: Leaf, at: int) -> None:
+    """Take a row out of a leaf that may be changed."""
     layout = leaf.layout
     size = layout.size
     if layout.has_heap:
         leaf.garbage += layout.heap_bytes(leaf.records, at)
+    key = leaf.keys.pop(at)
+    if type(key) is bytes:
+        leaf.key_bytes -= len(key)
     del leaf.records[at * size : (at + 1) * size]
-    del leaf.keys[at]
     del leaf.writers[at]
     if leaf.rows is not None:
         del leaf.rows[at]
-    return -1
 
 
 def put(tree: TreeRoot, key: Key, row: Row | None, xid: int, edit: Edit) -> TreeRoot:
@@ -175,18 +165,35 @@ def put_at(
     tree: TreeRoot, leaf_ref: Ref, path: Path, key: Key, row: Row | None, xid: int, edit: Edit
 ) -> TreeRoot:
     """`put` where the path is known. Nothing below suspends."""
-    spec = tree.spec
     leaf: Any = leaf_ref.page
     token = edit.token
-    if row is None and index_in(leaf, key) < 0:
+    keys = leaf.keys
+    at = bisect_left(keys, key)
+    is_there = at < len(keys) and keys[at] == key
+    if row is None and not is_there:
         return tree
     ref = leaf_ref
     if leaf.token is not token or leaf_ref.page_id:
         ref = edit.own(leaf_ref)
         leaf = ref.page
-    if len(leaf.layout.shapes) != len(spec.shapes):
-        widen_leaf(leaf, spec, edit.pages)
-    delta = delete_in_leaf(leaf, key) if row is None else put_in_leaf(leaf, key, row, xid)
+    layout = leaf.layout
+    if layout.shapes is not tree.spec.shapes and layout.shapes != tree.spec.shapes:
+        widen_leaf(leaf, tree.spec, edit.pages)
+        layout = leaf.layout
+    heap = leaf.heap
+    delta = 0
+    if row is None:
+        delta = -1
+        _delete(leaf, at)
+    elif is_there:
+        size = layout.size
+        leaf.records[at * size : (at + 1) * size] = layout.encode(row, leaf, at)
+        leaf.writers[at] = xid
+        if leaf.rows is not None:
+            leaf.rows[at] = row
+    else:
+        delta = 1
+        _insert(leaf, at, key, row, xid)
     if leaf.garbage:
         if leaf.large is not None:
             drop_large(leaf, token)
@@ -194,7 +201,7 @@ def put_at(
             leaf.compact()
     ref.count += delta
     pieces = None
-    if (delta > 0 or (row is not None and leaf.layout.has_heap)) and needs_split(leaf):
+    if (delta > 0 or leaf.heap is not heap) and needs_split(leaf):
         pieces = split_leaf(ref, at_end=bool(leaf.keys[-1] == key), token=token)
     if pieces is None and ref is leaf_ref and delta >= 0:
         for inner_ref, _, _ in path:
@@ -233,9 +240,9 @@ def _propagate(
             separators, refs = pieces
             inner.children[at : at + 1] = refs
             inner.keys[at:at] = separators
-        pieces = None
-        if len(inner.children) > CHILDREN_MAX or inner.encoded_size() > PAGE_BYTES_MAX:
-            pieces = split_inner(ref, at_end=at + 2 >= len(inner.children), token=token)
+            pieces = None
+            if len(inner.children) > CHILDREN_MAX or inner.encoded_size() > PAGE_BYTES_MAX:
+                pieces = split_inner(ref, at_end=at + 2 >= len(inner.children), token=token)
         old, new = inner_ref, ref
     while pieces is not None:
         separators, refs = pieces
@@ -257,7 +264,7 @@ def needs_split(leaf: Leaf) -> bool:
         return False
     size = HEAD_BYTES + len(leaf.records) + len(leaf.heap) + 4 * n
     keys = leaf.keys
-    size += 8 * n if type(keys) is array else 2 * n + sum(map(len, keys))
+    size += 8 * n if type(keys) is array else 2 * n + leaf.key_bytes
     if leaf.large:
         size += 32 * len(leaf.large)
     limit = PAGE_BYTES if n > _FEW_ROWS else PAGE_BYTES_MAX
@@ -406,6 +413,7 @@ def join_leaves(left: Leaf, right: Leaf, token: EditToken) -> Leaf:
         moved.layout.shift_heap(moved.records, shift)
     joined.heap += moved.heap
     joined.keys += moved.keys
+    joined.key_bytes += moved.key_bytes
     joined.records += moved.records
     joined.writers += moved.writers
     joined.has_nulls = left.has_nulls or right.has_nulls

@@ -90,5 +90,5 @@ class Runner(greenlet.greenlet):
         self.started = True
         try:
             self.owner.result = self.function(*self.args)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self.owner.error = error

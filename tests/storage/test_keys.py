@@ -73,8 +73,10 @@ def test_order_of_composites(data):
     def compare(left, right):
         for column, a, b in zip(columns, left, right, strict=True):
             if a is None or b is None:
-                result = ((a is not None) - (b is not None)) if column.nulls_first else (
-                    (a is None) - (b is None)
+                result = (
+                    ((a is not None) - (b is not None))
+                    if column.nulls_first
+                    else ((a is None) - (b is None))
                 )
             else:
                 result = -order(a, b) if column.descending else order(a, b)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helios_storage.errors import Corrupted
+from helios_storage.large import read_large
 from helios_storage.page import (
     Chunk,
     EditToken,
@@ -18,7 +19,6 @@ from helios_storage.page import (
     decode_page,
     encode_page,
 )
-from helios_storage.large import read_large
 from helios_storage.reader import read_rows
 from helios_storage.root import TreeRoot
 from helios_storage.tree import Edit, empty_tree, put

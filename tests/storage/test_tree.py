@@ -68,8 +68,11 @@ def test_any_shapes(data):
             del model[key]
     check_tree(tree)
     assert as_dict(tree) == model
-    columns = data.draw(st.lists(st.sampled_from(range(len(spec.shapes))), max_size=4)
-                        if spec.shapes else st.just([]))
+    columns = data.draw(
+        st.lists(st.sampled_from(range(len(spec.shapes))), max_size=4)
+        if spec.shapes
+        else st.just([])
+    )
     reader = reader_of(spec.shapes, tuple(columns))
     batches = list(cursor.batches(tree, cursor.EVERYTHING, reader, PAGES))
     rows = [row for _, part in batches for row in part]
@@ -135,8 +138,12 @@ def test_bulk_runs_are_like_single_rows(kind):
         check_tree(tree)
         assert as_dict(before) == then
     assert as_dict(tree) == model
-    other = bulk.put_sorted(empty_tree(spec), [(key_of(n), (n, "w")) for n in range(30_000, 60_000)],
-                            2, Edit(PAGES, EditToken()))
+    other = bulk.put_sorted(
+        empty_tree(spec),
+        [(key_of(n), (n, "w")) for n in range(30_000, 60_000)],
+        2,
+        Edit(PAGES, EditToken()),
+    )
     joined = bulk.join_behind(tree, other, Edit(PAGES, EditToken()))
     check_tree(joined)
     assert joined.ref.count == len(model) + 30_000
@@ -145,8 +152,9 @@ def test_bulk_runs_are_like_single_rows(kind):
 
 def test_deleting_merges_thin_leaves():
     spec = spec_of("qt")
-    tree = bulk.put_sorted(empty_tree(spec), [(n, (n, "x" * 50)) for n in range(50_000)], 1,
-                           Edit(PAGES, EditToken()))
+    tree = bulk.put_sorted(
+        empty_tree(spec), [(n, (n, "x" * 50)) for n in range(50_000)], 1, Edit(PAGES, EditToken())
+    )
     edit = Edit(PAGES, EditToken())
     for n in range(50_000):
         if n % 50:
