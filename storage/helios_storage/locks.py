@@ -298,7 +298,7 @@ class LockManager:
         owner.row_log[:] = kept
 
     def forget_rows(self, owner: LockOwner, tree_id: int, keys: Any) -> None:
-        """Drop uncontended entries that `hold_many` now covers: they are a large transaction's memory."""
+        """Drop uncontended entries that `hold_many` now covers: they cost memory."""
         table = self._rows.get(tree_id)
         if not table:
             return

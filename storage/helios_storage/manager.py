@@ -228,7 +228,8 @@ class TransactionManager:
             if place is None:
                 return None
             spec = tree.spec
-            row = packed = version[0]
+            row = version[0]
+            packed = None
             if row is not None:
                 packed = layout_of(spec.shapes).pack_row(row)
                 if len(packed) > RECORD_BYTES_MAX:

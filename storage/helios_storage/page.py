@@ -88,8 +88,8 @@ class Leaf:
     """
 
     __slots__ = (
-        "garbage", "has_nulls", "heap", "key_bytes", "keys", "large", "layout", "records", "rows", "scans",
-        "token", "writers",
+        "garbage", "has_nulls", "heap", "key_bytes", "keys", "large", "layout", "records", "rows",
+        "scans", "token", "writers",
     )  # fmt: skip
 
     def __init__(

@@ -164,9 +164,8 @@ def _compile_reader(
         add("    if leaf.large is not None: return slow_rows(leaf, low, high, pages)")
         add("    heap = leaf.heap")
     add("    records = leaf.records")
-    add(
-        f"    if high * {size} != len(records) or low: records = records[low * {size}:high * {size}]"
-    )
+    add(f"    if low or high * {size} != len(records):")
+    add(f"        records = records[low * {size}:high * {size}]")
     lines += _rows_lines(
         masked, "masked_all", lambda text: shape_row(nulls=True, text=text), has_text
     )

@@ -6,7 +6,7 @@ from helios_storage.scheduler import Event, InlineScheduler
 
 
 class Tasks(InlineScheduler):
-    """`start` runs a function until it waits or ends; setting an event resumes who waited for it."""
+    """`start` runs a function until it waits or ends; setting an event resumes who waited."""
 
     def __init__(self):
         self.main = greenlet.getcurrent()

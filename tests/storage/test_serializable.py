@@ -258,7 +258,7 @@ def test_g2_fekete_read_only_anomaly(world, level):
 
 
 def test_a_reader_that_began_before_the_first_commit_harms_nobody(world):
-    """The read-only optimisation: T1 -> pivot -> T3 is dangerous only if T3 committed before T1 began."""
+    """A read-only T1 -> pivot -> T3 is dangerous only if T3 committed before T1 began."""
     reader, pivot, third = (world.begin(SER) for _ in range(3))
     reader.select(1)
     pivot.select(2)

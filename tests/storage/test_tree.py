@@ -1,4 +1,4 @@
-"""Trees against dicts: random changes, old roots stay as they were, pages stay within their size."""
+"""Trees against dicts: random changes, old roots stay as they were, pages keep their size."""
 
 import random
 
