@@ -66,6 +66,7 @@ class Savepoint:
     catalog_mark: int
     notify_mark: tuple[int, int]
     portals_mark: int
+    deferred_mark: int
 
 
 class BlockOwner(Protocol):
@@ -93,6 +94,8 @@ class BlockOwner(Protocol):
         ...
 
     def portals_mark(self) -> int: ...
+    def deferred_mark(self) -> int: ...
+    def forget_deferred_after(self, mark: int) -> None: ...
     def close_portals_after(self, mark: int) -> None: ...
     def touch_transaction_time(self) -> None: ...
     def notice(
@@ -362,6 +365,7 @@ class Block:
                 0 if self.edit is None else self.edit.mark(),
                 (0, 0) if notifications is None else notifications.mark(),
                 owner.portals_mark(),
+                owner.deferred_mark(),
             )
         )
         owner.settings_state.begin()
@@ -392,6 +396,7 @@ class Block:
         if owner.notifications_or_none is not None:
             owner.notifications_or_none.rollback_to(found.notify_mark)
         owner.close_portals_after(found.portals_mark)
+        owner.forget_deferred_after(found.deferred_mark)
         self.state = BlockState.BLOCK
 
     def _find(self, name: str) -> int:

@@ -21,13 +21,14 @@ from helios_protocol.encode import (
     encode,
 )
 from heliosd.errors import PROTOCOL_VIOLATION, SYNTAX_ERROR, SqlError, not_supported
+from heliosd.execute.program import PlanIsStale
 from heliosd.session.chain.execution import encoder_of, make_encoder
 from heliosd.session.clock import now_us
 from heliosd.session.fast import is_point
 from heliosd.session.portal import Portal, no_such_portal
 from heliosd.session.prepared import NamedStatement
 from heliosd.session.results import make_parameter_reader, resolve_formats
-from heliosd.sql.parser.statement import parse_statements
+from heliosd.sql.parser import parse_statements
 
 if TYPE_CHECKING:
     from heliosd.session.links import LinkedSession
@@ -170,7 +171,13 @@ def on_execute(session: LinkedSession, message: m.Execute) -> None:
         _refresh(session, portal, prepared)
     else:
         session.authorization.check_failed(prepared.tree)
-    tag = session.execution.run_portal(portal, message.rows_max)
+    while True:
+        try:
+            tag = session.execution.run_portal(portal, message.rows_max)
+            break
+        except PlanIsStale:
+            # It waited for a table's lock, and the table is another now.
+            _renew(session, portal, prepared)
     session.send(PORTAL_SUSPENDED if tag is None else command_complete(tag))
     if tag is not None:
         session.accounting.leave(prepared.program, started_ns)
@@ -178,12 +185,17 @@ def on_execute(session: LinkedSession, message: m.Execute) -> None:
 
 def _refresh(session: LinkedSession, portal: Portal, prepared: Prepared) -> None:
     """Between Bind and Execute a privilege may have gone (S-14), or a table changed."""
-    if session.authorization.enter(prepared):
-        return
+    if not session.authorization.enter(prepared):
+        _renew(session, portal, prepared)
+
+
+def _renew(session: LinkedSession, portal: Portal, prepared: Prepared) -> None:
     fresh = session.make_prepared(prepared.text, prepared.tree, prepared.given_types)
     if fresh.program.parameter_types != prepared.program.parameter_types:
         raise SqlError("0A000", "cached plan must not change result type")
     portal.prepared = fresh
+    portal.close()
+    portal.done = False
     session.authorization.enter(fresh)
 
 

@@ -30,7 +30,8 @@ from helios_protocol.fields import WireError
 from helios_storage.scheduler import Blocked
 from helios_storage.transaction import Isolation
 from heliosd.errors import SqlError
-from heliosd.execute.program import StatementKind
+from heliosd.execute.constraints import check_deferred
+from heliosd.execute.program import PlanIsStale, StatementKind
 from heliosd.session.block import BlockState
 from heliosd.session.chain.execution import encoder_of
 from heliosd.session.clock import now_us
@@ -277,16 +278,16 @@ def _run_alone(
         Isolation.READ_COMMITTED, seen=output.seen, owner=session.lock_owner
     )
     context.transaction = transaction
-    context.snapshot = snapshot = transaction.snapshot(newest=program.writes)
+    context.snapshot = snapshot = transaction.snapshot(newest=program.locks_rows)
     try:
         try:
             answer = _run_point(session, prepared, parameters, encode_rows)
-            if context.deferred:
-                context.deferred.run(context)
+            if context.deferred.mark():
+                check_deferred(context)
         finally:
             snapshot.release()
         lsn = transaction.commit()
-    except Blocked:
+    except (Blocked, PlanIsStale):
         transaction.rollback()
         context.deferred.clear()
         return _LONG_WAY
@@ -311,10 +312,10 @@ def _run_in_block(
     context, output, block = session.context, session.output, session.block
     transaction = block.require_transaction()
     block.mark_used()
-    context.snapshot = snapshot = transaction.snapshot(newest=prepared.program.writes)
+    context.snapshot = snapshot = transaction.snapshot(newest=prepared.program.locks_rows)
     try:
         answer = _run_point(session, prepared, parameters, encode_rows)
-    except Blocked:
+    except (Blocked, PlanIsStale):
         return _LONG_WAY
     finally:
         snapshot.release()

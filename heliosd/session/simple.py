@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from helios_protocol import messages as m
 from helios_protocol.encode import EMPTY_QUERY_RESPONSE, encode
 from heliosd.errors import SqlError
+from heliosd.execute.program import PlanIsStale
 from heliosd.session.fast import is_point
 from heliosd.session.statement_cache import Prepared
-from heliosd.sql.parser.statement import parse_statements
+from heliosd.sql.parser import parse_statements
 
 if TYPE_CHECKING:
     from heliosd.session.links import LinkedSession
@@ -43,10 +44,16 @@ def run_statement(
     """One statement through the chain."""
     started_ns = perf_counter_ns()
     session.admission.enter()
-    prepared = authorize(session, text, tree, prepared)
-    if prepared.program.parameter_types:
-        raise SqlError("42P02", "there is no parameter $1")
-    session.execution.run(prepared, (), ())
+    while True:
+        prepared = authorize(session, text, tree, prepared)
+        if prepared.program.parameter_types:
+            raise SqlError("42P02", "there is no parameter $1")
+        try:
+            session.execution.run(prepared, (), ())
+            break
+        except PlanIsStale:
+            # It waited for a table's lock, and the table is another now.
+            prepared = None
     session.accounting.leave(prepared.program, started_ns)
 
 

@@ -16,18 +16,19 @@ from helios_protocol.encode import encode
 from helios_protocol.fields import Fields
 from helios_storage.locks import LockOwner
 from helios_storage.scheduler import Event
-from helios_storage.spec import Lsn
+from helios_storage.spec import Lsn, TreeId
 from helios_storage.transaction import Isolation, Transaction
 from heliosd.catalog import acl
 from heliosd.catalog.face import CatalogFace
 from heliosd.catalog.lookup import Catalog, SearchPath
 from heliosd.catalog.objects import Database, Role, Table
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, INVALID_PARAMETER_VALUE, SqlError
-from heliosd.execute.constraints import DeferredChecks
+from heliosd.execute.constraints import DeferredChecks, check_deferred
 from heliosd.execute.context import CopyFormat, ExecutionContext
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
 from heliosd.execute.utility.registry import command_for
+from heliosd.security.authorize import check_privileges
 from heliosd.session.advisory import AdvisoryLocks
 from heliosd.session.block import Block
 from heliosd.session.channel import Channel
@@ -298,6 +299,7 @@ class SessionState:
         self._path_names = split_search_path(state.value(SessionSettings.search_path))
         self.statement_timeout_ms = state.value(SessionSettings.statement_timeout)
         self.lock_timeout_ms = state.value(SessionSettings.lock_timeout)
+        self.context.lock_timeout_ms = self.lock_timeout_ms
         self.idle_session_timeout_ms = state.value(SessionSettings.idle_session_timeout)
         self.idle_transaction_timeout_ms = state.value(
             SessionSettings.idle_in_transaction_session_timeout
@@ -371,8 +373,21 @@ class SessionState:
         )
 
     def prepare(self, statement: Statement, parameter_types: tuple[int, ...] = ()) -> Program:
-        """A program under this session's names, role and settings."""
-        return prepare_statement(statement, self.bind_scope(parameter_types), parameter_types)
+        """A program under this session's names, role and settings; 42501 for what it may not."""
+        program = prepare_statement(
+            statement,
+            self.bind_scope(parameter_types),
+            parameter_types,
+            row_count=self._row_count,
+            session=self,
+        )
+        check_privileges(self.catalog, self.current_role_oid, program.privileges)
+        return program
+
+    def _row_count(self, tree_id: int) -> int:
+        """Rows in a tree at the newest root, for the planner."""
+        tree = self.instance.storage.roots.newest.find(tree_id)
+        return 0 if tree is None else tree.ref.count
 
     def make_prepared(self, text: str, tree: Statement, given_types: tuple[int, ...]) -> Prepared:
         """The same with what is needed to keep it."""
@@ -463,10 +478,10 @@ class SessionState:
     def before_commit(self, transaction: Transaction) -> None:
         """What must happen while the transaction can still fail."""
         self.portals.persist_held()
-        if self.context.deferred:
+        if self.context.deferred.mark():
             self.context.snapshot = transaction.snapshot()
             try:
-                self.context.deferred.run(self.context)
+                check_deferred(self.context)
             finally:
                 self.context.snapshot.release()
 
@@ -486,6 +501,14 @@ class SessionState:
     def portals_mark(self) -> int:
         """How many portals there are."""
         return len(self.portals)
+
+    def deferred_mark(self) -> int:
+        """How many constraint checks wait."""
+        return self.context.deferred.mark()
+
+    def forget_deferred_after(self, mark: int) -> None:
+        """Those noted since."""
+        self.context.deferred.rollback_to(mark)
 
     def close_portals_after(self, mark: int) -> None:
         """Those made since."""
@@ -616,7 +639,7 @@ class SessionState:
         try:
             transaction = self.instance.storage.begin(owner=LockOwner(self.process_id))
             for tree in trees:
-                transaction.drop_tree(tree)
+                transaction.drop_tree(TreeId(tree))
             transaction.commit()
         except Exception as error:
             self.instance.log.exception("session.temporary", error, pid=self.process_id)

@@ -190,7 +190,7 @@ class Execution:
         if with_snapshot:
             transaction = state.block.require_transaction()
             state.block.mark_used()
-            state.context.snapshot = transaction.snapshot(newest=program.writes)
+            state.context.snapshot = transaction.snapshot(newest=program.locks_rows)
 
     def _leave(self, *, with_snapshot: bool) -> None:
         state = self._state
