@@ -10,8 +10,7 @@ from heliosd.catalog.objects import Column
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.expression import collation_oid
 from heliosd.sql.bind.typenames import resolve_type_name
-from heliosd.sql.tree.base import Option
-from heliosd.sql.tree.expressions import Expression
+from heliosd.sql.tree.base import Expression, Option
 from heliosd.sql.tree.table import ColumnDefinition, Constraint, ConstraintKind, GeneratedWhen
 
 if TYPE_CHECKING:

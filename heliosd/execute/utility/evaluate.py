@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from heliosd.errors import SqlError
-from heliosd.sql.tree.base import TypeName
-from heliosd.sql.tree.expressions import Expression, TypeCast
+from heliosd.sql.tree.base import Expression, TypeName
+from heliosd.sql.tree.expressions import TypeCast
 from heliosd.sql.tree.query import ResultTarget, Select
 
 if TYPE_CHECKING:

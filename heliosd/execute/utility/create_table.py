@@ -1,0 +1,190 @@
+"""CREATE TABLE and CREATE TABLE AS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from helios_storage.locks import TableLockMode
+from heliosd.catalog.objects import Column, Schema, Table
+from heliosd.errors import SqlError, not_supported
+from heliosd.execute.program import CommandResult, ResultColumn
+from heliosd.execute.utility.columns import NewColumn, check_column_name, define_column
+from heliosd.execute.utility.foreign_keys import note_reference
+from heliosd.execute.utility.like import copy_like
+from heliosd.execute.utility.names import creation_schema, persistence_letter
+from heliosd.execute.utility.options import TABLE_OPTIONS, storage_options
+from heliosd.execute.utility.physical import create_trees
+from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.table_builder import TableBuilder
+from heliosd.sql.tree.base import QualifiedName
+from heliosd.sql.tree.modify import Insert
+from heliosd.sql.tree.query import Persistence, Query, RangeVar
+from heliosd.sql.tree.table import (
+    ColumnDefinition,
+    Constraint,
+    CreateTable,
+    CreateTableAs,
+    OnCommit,
+)
+from heliosd.sql.tree.utility import Execute
+
+if TYPE_CHECKING:
+    from heliosd.execute.context import SessionServices
+    from heliosd.execute.program import Program
+
+_UNKNOWN = 705
+_TEXT = 25
+
+
+@runs(CreateTable, tag="CREATE TABLE", writes=True, audit="ddl")
+def create_table(statement: CreateTable, session: SessionServices) -> None:
+    """CREATE [TEMP] TABLE [IF NOT EXISTS] name (elements)."""
+    _refuse_unbuilt(statement)
+    schema = creation_schema(session, statement.name, statement.persistence)
+    name = statement.name.name
+    if statement.if_not_exists and _exists(session, schema, name):
+        return
+    persistence = _persistence(session, schema, statement.persistence)
+    builder = TableBuilder(session, name, schema, persistence)
+    session.catalog_edit().claim_relation_name(schema.oid, name)
+    for element in statement.elements:
+        if isinstance(element, ColumnDefinition):
+            builder.add_column(define_column(session, element, builder.next_attnum, name))
+        elif isinstance(element, Constraint):
+            builder.add_constraint(element)
+        else:
+            copy_like(session, builder, element)
+    on_commit = _on_commit(statement.on_commit, persistence)
+    options = storage_options(statement.options, TABLE_OPTIONS)
+    table = replace(builder.build(), options=options, on_commit=on_commit)
+    make_table(session, table)
+
+
+def make_table(session: SessionServices, table: Table) -> Table:
+    """Put a built table, its trees and its foreign keys' other ends in place."""
+    edit = session.catalog_edit()
+    session.transaction.lock_object(table.oid, TableLockMode.ACCESS_EXCLUSIVE)
+    for index in table.indexes:
+        edit.claim_relation_name(table.schema, index.name)
+    create_trees(session, table)
+    made = edit.create(table)
+    for key in made.foreign_keys:
+        note_reference(session, made, key)
+    return made
+
+
+def _refuse_unbuilt(statement: CreateTable) -> None:
+    if statement.inherits:
+        raise not_supported("table inheritance")
+    if statement.partition_by is not None or statement.partition_of is not None:
+        raise not_supported("table partitioning")
+    if statement.of_type is not None:
+        raise not_supported("CREATE TABLE OF type")
+    if statement.foreign_server is not None:
+        raise not_supported("CREATE FOREIGN TABLE")
+    _check_place(statement.tablespace, statement.access_method)
+
+
+def _check_place(tablespace: str | None, access_method: str | None) -> None:
+    if tablespace not in (None, "pg_default"):
+        raise SqlError("42704", f'tablespace "{tablespace}" does not exist')
+    if access_method not in (None, "heap"):
+        raise SqlError("42704", f'access method "{access_method}" does not exist')
+
+
+def _exists(session: SessionServices, schema: Schema, name: str) -> bool:
+    if session.catalog.relation_in(schema.oid, name) is None:
+        return False
+    session.notice(f'relation "{name}" already exists, skipping', sqlstate="42P07")
+    return True
+
+
+def _persistence(
+    session: SessionServices, schema: Schema, written: Persistence
+) -> Literal["p", "u", "t"]:
+    if schema.oid == session.catalog.temporary_schema:
+        return "t"
+    return "u" if persistence_letter(written) == "u" else "p"
+
+
+def _on_commit(written: OnCommit, persistence: str) -> Literal["preserve", "delete", "drop"]:
+    if written is not OnCommit.NOOP and persistence != "t":
+        raise SqlError("42P16", "ON COMMIT can only be used on temporary tables")
+    match written:
+        case OnCommit.DELETE_ROWS:
+            return "delete"
+        case OnCommit.DROP:
+            return "drop"
+    return "preserve"
+
+
+# -- CREATE TABLE AS ------------------------------------------------------------------------------
+
+
+@runs(CreateTableAs, tag="CREATE TABLE AS", writes=True, audit="ddl")
+def create_table_as(statement: CreateTableAs, session: SessionServices) -> str | CommandResult:
+    """CREATE TABLE AS query [WITH NO DATA]; the tag is SELECT with the number of rows."""
+    if statement.materialized_view:
+        raise not_supported("CREATE MATERIALIZED VIEW")
+    _check_place(statement.tablespace, statement.access_method)
+    schema = creation_schema(session, statement.name, statement.persistence)
+    name = statement.name.name
+    if statement.if_not_exists and _exists(session, schema, name):
+        return "CREATE TABLE AS"
+    session.catalog_edit().claim_relation_name(schema.oid, name)
+    program = _program(session, statement)
+    persistence = _persistence(session, schema, statement.persistence)
+    builder = TableBuilder(session, name, schema, persistence)
+    for column in result_columns(session, program.columns or (), statement.columns):
+        builder.add_column(NewColumn(column))
+    options = storage_options(statement.options, TABLE_OPTIONS)
+    on_commit = _on_commit(statement.on_commit, persistence)
+    make_table(session, replace(builder.build(), options=options, on_commit=on_commit))
+    if not statement.with_data:
+        return "CREATE TABLE AS"
+    return f"SELECT {_fill(session, statement, schema)}"
+
+
+def _program(session: SessionServices, statement: CreateTableAs) -> Program:
+    if isinstance(statement.query, Execute):
+        raise not_supported("CREATE TABLE AS EXECUTE")
+    return session.prepare(statement.query, session.parameter_types)
+
+
+def result_columns(
+    session: SessionServices, given: Sequence[ResultColumn], names: tuple[str, ...]
+) -> list[Column]:
+    """A query's columns as table columns, renamed; 42601 for too many names."""
+    if len(names) > len(given):
+        raise SqlError("42601", "too many column names were specified")
+    columns: list[Column] = []
+    for place, result in enumerate(given):
+        type_oid = _TEXT if result.type_oid == _UNKNOWN else result.type_oid
+        known = session.catalog.types.by_oid.get(type_oid)
+        collatable = known is not None and known.collatable
+        column = Column(
+            attnum=place + 1,
+            name=names[place] if place < len(names) else result.name,
+            type_oid=type_oid,
+            typmod=result.type_modifier,
+            collation=(950 if type_oid == 19 else 100) if collatable else 0,
+        )
+        check_column_name(column.name)
+        if known is not None and known.is_pseudo:
+            raise SqlError("42P16", f'column "{column.name}" has pseudo-type {known.display}')
+        columns.append(column)
+    return columns
+
+
+def _fill(session: SessionServices, statement: CreateTableAs, schema: Schema) -> int:
+    """Insert the query's rows into the new table; answers how many."""
+    query = statement.query
+    assert isinstance(query, Query)
+    target = RangeVar(0, QualifiedName(0, (schema.name, statement.name.name)))
+    insert = Insert(0, target, None, query)
+    program = session.prepare(insert, session.parameter_types)
+    assert program.modify is not None
+    session.new_statement_snapshot()
+    return program.modify(session.context, session.parameters).count
