@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
-
     from helios_storage.transaction import Snapshot, Transaction
     from heliosd.catalog.edit import CatalogEdit
     from heliosd.catalog.lookup import Catalog, SearchPath

@@ -127,6 +127,28 @@ class ExpressionCompiler:
                 return self.shallow(self._call_condition(node))
         return self.value(node)
 
+    def _call_condition(self, node: Call) -> Code:
+        """A call of a template as a truth test: NULL operands make it false."""
+        target = node.target
+        if not target.strict:
+            return self.value(node)
+        arguments = [self.value(a) for a in node.arguments]
+        if target.row == EQUAL and len(arguments) == 2:
+            left, right = arguments
+            if left is NULL or right is NULL:
+                return FALSE
+            if not (left.nullable and right.nullable):
+                # A value never equals None, so the test for NULL is in the comparison.
+                return code_of(f"({left.text} == {right.text})", arguments, nullable=False)
+        code = self.call_form(
+            target.row,
+            arguments,
+            strict=True,
+            needs_context=target.needs_context,
+            condition=True,
+        )
+        return FALSE if code is NULL else code
+
     def conditions(self, nodes: Sequence[Expr]) -> Code:
         """Truthy exactly when all of them are true."""
         return self._joined(" and ", [self.condition(node) for node in nodes])

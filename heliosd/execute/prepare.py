@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics
     from heliosd.execute.context import SessionServices
     from heliosd.execute.program import CommandResult
+    from heliosd.plan.physical import PhysicalNode
     from heliosd.sql.bind.state import BindScope
-    from heliosd.sql.bound import BoundStatement, Expr
+    from heliosd.sql.bound import BoundStatement, Expr, Var
     from heliosd.sql.tree.base import Statement
     from heliosd.types.registry import SqlType, TypeRegistry
 
@@ -141,9 +142,8 @@ def prepare_bound(
     """Plan and compile a bound statement."""
     services = PlanServices(scope, row_count)
     try:
-        plan = optimize(build_logical(bound))
-        chosen = choose_plan(plan, services)
-        compiled = compile_row_program(chosen, plan.outputs, services, services)
+        chosen, outputs = plan_bound(bound, services)
+        compiled = compile_row_program(chosen, outputs, services, services)
     except RecursionError:
         raise SqlError("54001", "stack depth limit exceeded") from None
     inner = bound.statement
@@ -170,6 +170,14 @@ def prepare_bound(
         plan=chosen,
         privileges=bound.privileges,
     )
+
+
+def plan_bound(
+    bound: BoundStatement, services: PlanServices
+) -> tuple[PhysicalNode, tuple[Var, ...]]:
+    """The physical plan of a bound statement, and the columns that it gives."""
+    plan = optimize(build_logical(bound))
+    return choose_plan(plan, services), plan.outputs
 
 
 def prepare_utility(statement: Statement, session: SessionServices | None) -> Program:

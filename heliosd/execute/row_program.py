@@ -79,7 +79,7 @@ class ProgramCompiler:
         forms: Mapping[type, Callable[[ExpressionCompiler, Any], Code]],
         producers: Mapping[type, Producer],
         subplan: Callable[[ProgramCompiler, SubPlan, ExpressionCompiler], Code],
-        modifier: Callable[[ProgramCompiler, Any, Flow], None],
+        modifier: Callable[[ProgramCompiler, Any, Flow], str],
         services: Any = None,
     ) -> None:
         self.module = Module()
@@ -90,6 +90,8 @@ class ProgramCompiler:
         self.services = services
         self._subplan = subplan
         self.modifier = modifier
+        self.counts: dict[int, list[int]] | None = None
+        """EXPLAIN ANALYZE's [rows, starts] by the node's identity; None: nothing is counted."""
         self.cells = 0
         self.ctes: dict[int, tuple[int, str | None, tuple[Var, ...]]] = {}
         """WITH query number -> (cell, the call that makes its rows, its outputs)."""
@@ -130,10 +132,26 @@ class ProgramCompiler:
         producer = self.producers.get(type(node))
         if producer is None:
             raise not_supported(f"plan node {type(node).__name__}")
+        if self.counts is not None:
+            consume = self._counted(node, flow, consume)
         if flow.writer.loops + depth(node) > DEPTH_MAX + 3 and depth(node) > 2:
             self.produce_cut(node, needed, flow, consume)
         else:
             producer(self, node, needed, flow, consume)
+
+    def _counted(self, node: Physical, flow: Flow, consume: Consume) -> Consume:
+        """EXPLAIN ANALYZE: count the node's rows, and how often it is started."""
+        assert self.counts is not None
+        counter = [0, 0]
+        self.counts[id(node)] = counter
+        name = self.slot(counter)
+        flow.writer.line(f"{name}[1] += 1")
+
+        def counting(at: Flow) -> None:
+            at.writer.line(f"{name}[0] += 1")
+            consume(at)
+
+        return counting
 
     def produce_cut(self, node: Physical, needed: Needed, flow: Flow, consume: Consume) -> None:
         """As `produce`, with the node in a generator function of its own."""

@@ -1,0 +1,416 @@
+"""EXPLAIN: a physical plan as PostgreSQL shows plans, in its node names; text, JSON, YAML, XML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from xml.sax.saxutils import escape
+
+from heliosd.catalog.objects import SystemView, Table
+from heliosd.plan import physical as p
+from heliosd.plan.columns import node_expressions
+from heliosd.plan.join_order import as_predicate
+from heliosd.plan.nodes import JoinKind, SubPlan
+from heliosd.sql.bound import SetReturningCall, SortKey, TableRel, Var
+from heliosd.sql.bound.walk import walk
+
+if TYPE_CHECKING:
+    from heliosd.plan.physical import Estimate, PhysicalNode
+    from heliosd.sql.bound import Expr
+
+ShowExpression = Callable[["Expr"], str]
+
+
+@dataclass(slots=True)
+class Shown:
+    """One node as EXPLAIN shows it: `details` are its properties in order."""
+
+    name: str
+    estimate: Estimate
+    target: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    below: list[tuple[str, Shown]] = field(default_factory=list)
+    rows: int | None = None
+    loops: int = 1
+    node: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """EXPLAIN's options."""
+
+    analyze: bool = False
+    verbose: bool = False
+    costs: bool = True
+    timing: bool = True
+    summary: bool | None = None
+    format: str = "text"
+
+
+_JOIN_WORDS: Final[Mapping[JoinKind, str]] = {
+    JoinKind.INNER: "",
+    JoinKind.LEFT: " Left",
+    JoinKind.RIGHT: " Right",
+    JoinKind.FULL: " Full",
+    JoinKind.SEMI: " Semi",
+    JoinKind.ANTI: " Anti",
+    JoinKind.NULL_AWARE_ANTI: " Anti",
+}
+
+
+class Describer:
+    """Turns plan nodes into `Shown` ones. `show` writes an expression as SQL."""
+
+    def __init__(self, show: ShowExpression, counts: Mapping[int, tuple[int, int]]) -> None:
+        self._show = show
+        self._counts = counts
+        self._subplans = 0
+
+    def describe(self, node: PhysicalNode) -> Shown:
+        """One node with everything below it."""
+        shown = self._node(node)
+        shown.node = node
+        counted = self._counts.get(id(node))
+        if counted is not None:
+            shown.rows, shown.loops = counted
+        for expression in _own_expressions(node):
+            for item in walk(expression):
+                if isinstance(item, SubPlan):
+                    shown.below.append((self._subplan_name(item), self.describe(item.plan)))  # type: ignore[arg-type]
+        return shown
+
+    def _subplan_name(self, item: SubPlan) -> str:
+        self._subplans += 1
+        word = "SubPlan" if item.parameters else "InitPlan"
+        more = "" if item.parameters else " (returns $0)"
+        return f"{word} {self._subplans}{more}"
+
+    def _conditions(self, expressions: Sequence[Expr]) -> str:
+        texts = [self._show(e) for e in expressions]
+        if len(texts) == 1:
+            text = texts[0]
+            return text if text.startswith("(") and text.endswith(")") else f"({text})"
+        return "(" + " AND ".join(t if t.startswith("(") else f"({t})" for t in texts) + ")"
+
+    def _filter(self, shown: Shown, predicates: Sequence[Expr], word: str = "Filter") -> None:
+        if predicates:
+            shown.details[word] = self._conditions(predicates)
+
+    def _node(self, node: PhysicalNode) -> Shown:
+        estimate = node.estimate
+        match node:
+            case p.Result():
+                return Shown("Result", estimate)
+            case p.SeqScan():
+                return self._seq_scan(node)
+            case p.IndexScan():
+                return self._index_scan(node)
+            case p.SystemScan():
+                shown = Shown("Seq Scan", estimate, _target(node.rel))
+                self._filter(shown, node.predicates)
+                return shown
+            case p.FunctionScan():
+                name = _function_name(node.rel.functions)
+                alias = "" if node.rel.alias == name else f" {node.rel.alias}"
+                shown = Shown("Function Scan", estimate, f" on {name}{alias}")
+                self._filter(shown, node.predicates)
+                return shown
+            case p.ValuesScan():
+                shown = Shown("Values Scan", estimate, f' on "{node.rel.alias}"')
+                self._filter(shown, node.predicates)
+                return shown
+            case p.CteScan():
+                word = "WorkTable Scan" if node.rel.recursive else "CTE Scan"
+                shown = Shown(word, estimate, f" on {node.rel.alias}")
+                self._filter(shown, node.predicates)
+                return shown
+            case p.CountRows():
+                return Shown("Aggregate", estimate, f" on {node.table.alias} (from tree)")
+        return self._inner(node)
+
+    def _seq_scan(self, node: p.SeqScan) -> Shown:
+        word = "Seq Scan Backward" if node.reverse else "Seq Scan"
+        shown = Shown(word, node.estimate, _target(node.rel))
+        self._filter(shown, node.predicates)
+        return shown
+
+    def _index_scan(self, node: p.IndexScan) -> Shown:
+        table = node.rel.table
+        assert isinstance(table, Table)
+        index = node.index or next(i for i in table.indexes if i.primary)
+        word = "Index Scan Backward" if node.reverse else "Index Scan"
+        shown = Shown(word, node.estimate, f" using {index.name}{_target(node.rel)}")
+        self._filter(shown, node.conditions, "Index Cond")
+        self._filter(shown, node.predicates)
+        return shown
+
+    def _inner(self, node: PhysicalNode) -> Shown:
+        estimate = node.estimate
+        match node:
+            case p.Filter():
+                shown = self._over("Result", node.input, estimate)
+                self._filter(shown, node.predicates)
+                return shown
+            case p.Project():
+                # PostgreSQL projects inside the node below.
+                shown = self.describe(node.input)
+                shown.estimate = estimate
+                shown.details["Output"] = [self._show(e) for e in node.expressions]
+                return shown
+            case p.ProjectSet():
+                return self._over("ProjectSet", node.input, estimate)
+            case p.LockRows():
+                return self._over("LockRows", node.input, estimate)
+            case p.NestedLoop() | p.HashJoin():
+                return self._join(node)
+            case p.Aggregate():
+                return self._aggregate(node)
+            case p.Window():
+                return self._over("WindowAgg", node.input, estimate)
+            case p.Distinct():
+                shown = self._over("HashAggregate", node.input, estimate)
+                shown.details["Group Key"] = ", ".join(self._show(k) for k in node.keys)
+                return shown
+            case p.Sort():
+                shown = self._over("Sort", node.input, estimate)
+                shown.details["Sort Key"] = ", ".join(self._sort_key(k) for k in node.keys)
+                return shown
+            case p.Limit():
+                return self._over("Limit", node.input, estimate)
+        return self._combined(node)
+
+    def _combined(self, node: PhysicalNode) -> Shown:
+        estimate = node.estimate
+        match node:
+            case p.SetOperation():
+                word = "Append" if node.kind == "union" else f"HashSetOp {node.kind.title()}"
+                if node.kind == "union" and not node.all:
+                    word = "HashAggregate"
+                elif node.all and node.kind != "union":
+                    word += " All"
+                shown = Shown(word, estimate)
+                shown.below = [("", self.describe(node.left)), ("", self.describe(node.right))]
+                return shown
+            case p.Recursive():
+                shown = Shown("Recursive Union", estimate)
+                shown.below = [("", self.describe(node.initial)), ("", self.describe(node.step))]
+                return shown
+            case p.With():
+                shown = self.describe(node.input)
+                ctes = [(f"CTE {cte.name}", self.describe(cte.plan)) for cte in node.ctes]
+                shown.below = [*ctes, *shown.below]
+                return shown
+            case p.InsertRows():
+                return self._change("Insert", node.statement.table, node.source, estimate)
+            case p.UpdateRows():
+                return self._change("Update", node.statement.table, node.input, estimate)
+            case p.DeleteRows():
+                return self._change("Delete", node.statement.table, node.input, estimate)
+        return Shown(type(node).__name__, estimate)
+
+    def _over(self, name: str, below: PhysicalNode, estimate: Estimate) -> Shown:
+        shown = Shown(name, estimate)
+        shown.below.append(("", self.describe(below)))
+        return shown
+
+    def _change(self, word: str, table: Table, below: PhysicalNode, estimate: Estimate) -> Shown:
+        shown = self._over(word, below, estimate)
+        shown.target = f" on {table.name}"
+        return shown
+
+    def _join(self, node: p.NestedLoop | p.HashJoin) -> Shown:
+        kind = _JOIN_WORDS[node.kind]
+        if isinstance(node, p.HashJoin):
+            shown = Shown(f"Hash{kind} Join", node.estimate)
+            self._filter(shown, [as_predicate(k) for k in node.keys], "Hash Cond")
+            self._filter(shown, node.predicates, "Join Filter")
+            right = Shown("Hash", node.right.estimate)
+            right.below.append(("", self.describe(node.right)))
+        else:
+            word = "Nested Loop" if not kind else f"Nested Loop{kind} Join"
+            shown = Shown(word, node.estimate)
+            self._filter(shown, node.predicates, "Join Filter")
+            right = self.describe(node.right)
+            if not node.lateral:
+                kept = Shown("Materialize", node.right.estimate)
+                kept.below.append(("", right))
+                right = kept
+        shown.below = [("", self.describe(node.left)), ("", right)]
+        return shown
+
+    def _aggregate(self, node: p.Aggregate) -> Shown:
+        if node.sets is not None:
+            name = "MixedAggregate"
+        else:
+            name = "HashAggregate" if node.keys else "Aggregate"
+        shown = self._over(name, node.input, node.estimate)
+        if node.keys:
+            shown.details["Group Key"] = ", ".join(self._show(k) for k in node.keys)
+        return shown
+
+    def _sort_key(self, key: SortKey) -> str:
+        text = self._show(key.expression)
+        if key.descending:
+            text += " DESC"
+        if key.nulls_first != key.descending:
+            text += " NULLS FIRST" if key.nulls_first else " NULLS LAST"
+        return text
+
+
+def _own_expressions(node: PhysicalNode) -> Iterator[Expr]:
+    for name in node.__dataclass_fields__:  # type: ignore[attr-defined]
+        if name not in ("statement", "estimate"):
+            yield from node_expressions(getattr(node, name))
+
+
+def _target(rel: TableRel) -> str:
+    table = rel.table
+    name = table.name
+    if isinstance(table, SystemView):
+        name = table.name
+    return f" on {name}" + ("" if rel.alias in ("", name) else f" {rel.alias}")
+
+
+def _function_name(functions: Sequence[Expr]) -> str:
+    first = functions[0]
+    if isinstance(first, SetReturningCall):
+        return first.function.name
+    return type(first).__name__.lower()
+
+
+def plain_expression(expression: Expr) -> str:
+    """An expression where nothing can write it as SQL: columns by number."""
+    if isinstance(expression, Var):
+        return f"r{expression.rel}.c{expression.column}"
+    return type(expression).__name__.lower()
+
+
+# Formats -----------------------------------------------------------------------------------------
+
+
+def text_lines(shown: Shown, options: Options) -> list[str]:
+    """The lines of FORMAT TEXT."""
+    lines: list[str] = []
+    _text(shown, options, lines, 0, "")
+    return lines
+
+
+def _text(shown: Shown, options: Options, lines: list[str], level: int, label: str) -> None:
+    if label:
+        lines.append("  " * (3 * level - 2 if level else 0) + label)
+    indent = "" if not level else " " * (6 * level - 4)
+    arrow = "->  " if level else ""
+    if label:
+        indent += "  "
+    line = f"{indent}{arrow}{shown.name}{shown.target}"
+    estimate = shown.estimate
+    if options.costs:
+        line += (
+            f"  (cost={estimate.startup:.2f}..{estimate.cost:.2f} "
+            f"rows={max(1, round(estimate.rows))} width={estimate.width})"
+        )
+    if options.analyze:
+        if shown.rows is None:
+            line += " (never executed)"
+        else:
+            per_loop = round(shown.rows / max(shown.loops, 1))
+            line += f" (actual rows={per_loop} loops={shown.loops})"
+    lines.append(line)
+    inner = " " * (6 * level + 2)
+    for key, value in shown.details.items():
+        if key == "Output" and not options.verbose:
+            continue
+        text = ", ".join(value) if isinstance(value, list) else value
+        lines.append(f"{inner}{key}: {text}")
+    for name, below in shown.below:
+        if name:
+            lines.append(f"{inner}{name}")
+            _text(below, options, lines, level + 1, "")
+        else:
+            _text(below, options, lines, level + 1, "")
+
+
+def as_document(shown: Shown, options: Options) -> dict[str, Any]:
+    """A node for FORMAT JSON, YAML and XML, in PostgreSQL's keys."""
+    estimate = shown.estimate
+    found: dict[str, Any] = {"Node Type": shown.name, "Parallel Aware": False,
+                             "Async Capable": False}  # fmt: skip
+    if shown.target:
+        words = shown.target.split()
+        found["Relation Name"] = words[words.index("on") + 1]
+        if words[0] == "using":
+            found["Index Name"] = words[1]
+    if options.costs:
+        found["Startup Cost"] = round(estimate.startup, 2)
+        found["Total Cost"] = round(estimate.cost, 2)
+        found["Plan Rows"] = max(1, round(estimate.rows))
+        found["Plan Width"] = estimate.width
+    if options.analyze:
+        found["Actual Rows"] = shown.rows or 0
+        found["Actual Loops"] = shown.loops if shown.rows is not None else 0
+    for key, value in shown.details.items():
+        if key != "Output" or options.verbose:
+            found[key] = value
+    if shown.below:
+        plans = []
+        for name, below in shown.below:
+            document = as_document(below, options)
+            if name:
+                document["Subplan Name"] = name
+            plans.append(document)
+        found["Plans"] = plans
+    return found
+
+
+def format_document(document: dict[str, Any], form: str) -> str:
+    """The whole answer in JSON, YAML or XML."""
+    if form == "json":
+        return json.dumps([document], indent=2, ensure_ascii=False)
+    if form == "yaml":
+        return "\n".join(_yaml(document, 0, first="- "))
+    body = "\n".join(_xml(document, 2))
+    return (
+        '<explain xmlns="http://www.postgresql.org/2009/explain">\n'
+        f"  <Query>\n{body}\n  </Query>\n</explain>"
+    )
+
+
+def _yaml(document: Mapping[str, Any], level: int, first: str = "") -> Iterator[str]:
+    lead = "  " * level
+    for number, (key, value) in enumerate(document.items()):
+        start = lead + (first if number == 0 else "  " if first else "")
+        if isinstance(value, dict):
+            yield f"{start}{key}: "
+            yield from _yaml(value, level + 2)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield f"{start}{key}: "
+            for item in value:
+                yield from _yaml(item, level + 2, first="- ")
+        else:
+            yield f"{start}{key}: {json.dumps(value, ensure_ascii=False)}"
+
+
+def _xml(document: Mapping[str, Any], level: int) -> Iterator[str]:
+    lead = "  " * level
+    for key, value in document.items():
+        name = key.replace(" ", "-")
+        if isinstance(value, dict):
+            yield f"{lead}<{name}>"
+            yield from _xml(value, level + 1)
+            yield f"{lead}</{name}>"
+        elif isinstance(value, list):
+            yield f"{lead}<{name}>"
+            for item in value:
+                if isinstance(item, dict):
+                    inner = "Plan" if key == "Plans" else "Item"
+                    yield f"{lead}  <{inner}>"
+                    yield from _xml(item, level + 2)
+                    yield f"{lead}  </{inner}>"
+                else:
+                    yield f"{lead}  <Item>{escape(str(item))}</Item>"
+            yield f"{lead}</{name}>"
+        else:
+            shown = str(value).lower() if isinstance(value, bool) else str(value)
+            yield f"{lead}<{name}>{escape(shown)}</{name}>"
