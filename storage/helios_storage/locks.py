@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from helios_storage.errors import DeadlockDetected, LockNotAvailable
@@ -310,6 +310,21 @@ class LockManager:
             else:
                 kept.append((logged, key))
         owner.row_log[:] = kept
+
+    def locked_by_others(self, owner: LockOwner, tree_id: int, keys: Sequence[Key]) -> list[Key]:
+        """Those of `keys` on which somebody else holds a lock: for bulk inserts, which take none."""
+        found = []
+        table = self._rows.get(tree_id)
+        if table:
+            wanted = keys if len(keys) < len(table) else set(keys).intersection(table)
+            for key in wanted:
+                hold = table.get(key)
+                if hold is not None and not (type(hold) is tuple and hold[0] is owner):
+                    found.append(key)
+        for holder, strength_of in self._mass.get(tree_id, {}).items():
+            if holder is not owner:
+                found += [key for key in keys if strength_of(key) >= 0]
+        return found
 
     def row_holders(self, tree_id: int, key: Key) -> list[int]:
         """pids of who holds any lock on a row: for reports."""

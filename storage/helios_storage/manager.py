@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from helios_storage import cursor
-from helios_storage.bulk import first_key, join_behind, last_key
 from helios_storage.cursor import EVERYTHING
 from helios_storage.errors import StorageError, StorageFailed
 from helios_storage.layout import RECORD_BYTES_MAX, check_fits, layout_of
@@ -35,6 +34,7 @@ from helios_storage.page import (
 )
 from helios_storage.reader import read_rows, reader_of
 from helios_storage.root import DatabaseRoot, Roots, TreeRoot
+from helios_storage.runs import first_key, join_behind, last_key
 from helios_storage.scheduler import Event, Scheduler
 from helios_storage.serializable import SerializableManager
 from helios_storage.spec import Key, Lsn, Row, TreeId

@@ -11,12 +11,14 @@ carries the log's last block, which may never have been synced, into a new synce
 
 from __future__ import annotations
 
+import gc
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from pathlib import Path as FilePath
+from typing import Any, Final, TypeAlias
 
-from helios_storage.bulk import append_leaves, last_key_now
 from helios_storage.errors import Corrupted, StorageRefused
 from helios_storage.layout import unpack_row
 from helios_storage.log import LogTail, read_log
@@ -37,10 +39,11 @@ from helios_storage.reader import read_rows
 from helios_storage.record import Record, RecordKind, decode_changes, split_records
 from helios_storage.root import DatabaseRoot, TreeRoot
 from helios_storage.root_record import RootRecord, buckets_of, decode_directory, decode_root_record
+from helios_storage.runs import append_leaves, build_leaves, last_key_now
 from helios_storage.seal import DataKeys, PageOpener, StoreIdentity
 from helios_storage.spec import Key, Lsn, Row
 from helios_storage.store import PageStore
-from helios_storage.tree import Edit, empty_tree, put
+from helios_storage.tree import Edit, Path, empty_tree, find_path, put_at
 
 _XID_MAX: Final = 0xFFFFFFFF
 _FOLDED_CHANGES_MAX: Final = 1_000_000  # then they are applied, so that memory stays bounded
@@ -102,7 +105,7 @@ def recover(
     opener: PageOpener,
     keys: DataKeys,
     identity: StoreIdentity,
-    log_directory: Path,
+    log_directory: FilePath,
     pages: PageSource,
 ) -> Recovered:
     """The newest root and everything that the log has since.
@@ -122,17 +125,34 @@ def recover(
         record.next_xid,
         {number: (value, called) for number, value, called in record.sequences},
     )
-    replay = _Replay(recovered, pages)
-    blocks = read_log(log_directory, keys, identity, recovered.tail, from_lsn=record.replay_lsn)
-    for block in blocks:
+    collects = gc.isenabled()
+    gc.disable()  # nothing made here is a cycle, and full collections would take half of the time
+    try:
+        replay = _Replay(recovered, pages)
+        _read(replay, recovered, keys, identity, log_directory)
+        replay.finish(Lsn(recovered.tail.lsn))
+    finally:
+        if collects:
+            gc.enable()
+    return recovered
+
+
+def _read(
+    replay: _Replay,
+    recovered: Recovered,
+    keys: DataKeys,
+    identity: StoreIdentity,
+    log_directory: FilePath,
+) -> None:
+    record, tail = recovered.record, recovered.tail
+    for block in read_log(log_directory, keys, identity, tail, from_lsn=record.replay_lsn):
         for one in split_records(block.records, block.lsn):
             replay.record(one)
-    if recovered.tail.lsn < record.lsn:
-        raise StorageRefused(
-            f"the log ends at {recovered.tail.lsn}, yet the pages are at {record.lsn}"
-        )
-    replay.finish(Lsn(recovered.tail.lsn))
-    return recovered
+    if tail.lsn < record.lsn:
+        raise StorageRefused(f"the log ends at {tail.lsn}, yet the pages are at {record.lsn}")
+
+
+_Rows: TypeAlias = "dict[Key, tuple[int, bytes | Row | None]]"
 
 
 class _Fold:
@@ -142,7 +162,7 @@ class _Fold:
 
     def __init__(self) -> None:
         self.runs: list[Leaf] = []
-        self.rows: dict[Key, tuple[int, bytes | Row | None]] = {}
+        self.rows: _Rows = {}
 
 
 class _Replay:
@@ -244,21 +264,60 @@ class _Replay:
         """Apply what was folded for a tree: leaves behind its end, then rows in key order."""
         fold = self._folds[tree_id]
         tree = self._root.tree(tree_id)
-        spec, edit = tree.spec, self._edit
         if fold.runs:
             refs = [Ref(leaf, len(leaf.keys)) for leaf in fold.runs]
-            tree = append_leaves(tree, refs, edit)
-            edit.token.made += len(refs)
+            tree = append_leaves(tree, refs, self._edit)
+            self._edit.token.made += len(refs)
             fold.runs = []
         rows = fold.rows
         self._recovered.changes += len(rows)
-        for key in sorted(rows):
+        keys: list[Any] = sorted(rows)
+        behind = self._first_behind(tree, keys)
+        tree = self._put_rows(tree, rows, keys[:behind])
+        if behind < len(keys):
+            tree = self._append_rows(tree, rows, keys[behind:])
+        fold.rows = {}
+        self._root.put(tree)
+
+    def _first_behind(self, tree: TreeRoot, keys: list[Any]) -> int:
+        """From which key on all come behind the tree's last row."""
+        return bisect_right(keys, last_key_now(tree, self._pages)) if tree.ref.count else 0
+
+    def _put_rows(self, tree: TreeRoot, rows: _Rows, keys: list[Any]) -> TreeRoot:
+        """Put rows where they belong; a leaf that is changed in place is found once."""
+        spec, edit = tree.spec, self._edit
+        ref: Any = None
+        path: Path = []
+        bound: Any = None
+        for key in keys:
             xid, row = rows[key]
             if type(row) is bytes:
                 row = unpack_row(spec, row)
-            tree = put(tree, key, row, xid, edit)  # type: ignore[arg-type]
-        fold.rows = {}
-        self._root.put(tree)
+            if ref is None or (bound is not None and key >= bound):
+                ref, path = find_path(tree.ref, key, spec, edit.pages)
+                bound = next(
+                    (page.keys[at] for _, page, at in reversed(path) if at < len(page.keys)), None
+                )
+            changed = put_at(tree, ref, path, key, row, xid, edit)  # type: ignore[arg-type]
+            is_split = path and path[-1][1].children[path[-1][2]] is not ref
+            if changed is not tree or is_split or ref.page.token is not edit.token:
+                tree, ref = changed, None  # the way to the leaf is another one now
+        return tree
+
+    def _append_rows(self, tree: TreeRoot, rows: _Rows, keys: list[Any]) -> TreeRoot:
+        """Rows behind all others: leaves built side by side, each row with its writer."""
+        spec, edit = tree.spec, self._edit
+        kept = [key for key in keys if rows[key][1] is not None]
+        values: list[Any] = [rows[key][1] for key in kept]
+        unpacked = [unpack_row(spec, row) if type(row) is bytes else row for row in values]
+        refs = build_leaves(spec, kept, unpacked, 0, edit)
+        at = 0
+        for ref in refs:
+            leaf: Any = ref.page
+            end = at + len(leaf.keys)
+            leaf.writers = array("I", [rows[key][0] for key in kept[at:end]])
+            at = end
+        return append_leaves(tree, refs, edit)
 
     def finish(self, lsn: Lsn) -> None:
         """Apply the rest. Parts whose commit never came are dropped."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from helios_storage import bulk, cursor
+from helios_storage import cursor, runs
 from helios_storage.cursor import EVERYTHING, Batch, KeyRange
 from helios_storage.page import EditToken, Leaf, PageSource
 from helios_storage.reader import reader_of
@@ -57,7 +57,7 @@ class Delta:
     def add(self, items: Sequence[tuple[Key, Row | None]], xid: int, pages: PageSource) -> None:
         """Put changes in key order in."""
         edit = Edit(pages, self.token)
-        self.rows = bulk.put_sorted(self.rows, items, xid, edit)
+        self.rows = runs.put_sorted(self.rows, items, xid, edit)
         deleted = [(key, ()) for key, row in items if row is None]
         if self.dead.ref.count:
             revived: list[tuple[Key, Row | None]] = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helios_storage import bulk, cursor
+from helios_storage import cursor, runs
 from helios_storage.cursor import KeyRange
 from helios_storage.page import PAGE_BYTES_MAX, EditToken, Leaf
 from helios_storage.reader import reader_of
@@ -133,18 +133,18 @@ def test_bulk_runs_are_like_single_rows(kind):
         edit = Edit(PAGES, EditToken())
         items = [(key_of(n), (n, "v" * (n % 90))) for n in range(start, start + count)]
         before, then = tree, dict(model)
-        tree = bulk.put_sorted(tree, items, 1, edit)
+        tree = runs.put_sorted(tree, items, 1, edit)
         model.update(items)
         check_tree(tree)
         assert as_dict(before) == then
     assert as_dict(tree) == model
-    other = bulk.put_sorted(
+    other = runs.put_sorted(
         empty_tree(spec),
         [(key_of(n), (n, "w")) for n in range(30_000, 60_000)],
         2,
         Edit(PAGES, EditToken()),
     )
-    joined = bulk.join_behind(tree, other, Edit(PAGES, EditToken()))
+    joined = runs.join_behind(tree, other, Edit(PAGES, EditToken()))
     check_tree(joined)
     assert joined.ref.count == len(model) + 30_000
     assert as_dict(tree) == model
@@ -152,7 +152,7 @@ def test_bulk_runs_are_like_single_rows(kind):
 
 def test_deleting_merges_thin_leaves():
     spec = spec_of("qt")
-    tree = bulk.put_sorted(
+    tree = runs.put_sorted(
         empty_tree(spec), [(n, (n, "x" * 50)) for n in range(50_000)], 1, Edit(PAGES, EditToken())
     )
     edit = Edit(PAGES, EditToken())
