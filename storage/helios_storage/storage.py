@@ -160,6 +160,11 @@ class Storage:
         """Row and object locks of all transactions."""
         return self.manager.locks
 
+    def row_count(self, tree_id: int) -> int:
+        """Rows of a tree at the newest root, O(1); 0 when there is no such tree."""
+        tree = self.roots.newest.find(tree_id)
+        return 0 if tree is None else tree.ref.count
+
     def allocate_tree_id(self) -> TreeId:
         """An id that no tree has had."""
         return self.manager.allocate_tree_id()
