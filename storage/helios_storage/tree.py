@@ -38,6 +38,9 @@ CHILDREN_KEPT: Final = 128
 _MERGE_BYTES: Final = PAGE_BYTES // 3
 _FEW_ROWS: Final = 8
 _GARBAGE_BYTES_MAX: Final = 4096
+_RUN_MAX: Final = 512
+_RUN_BYTES_MAX: Final = 32_000
+"""A leaf grows to this while a run of changes goes in, and is split then: places have 16 bits."""
 
 Path: TypeAlias = list[tuple[Ref, Inner, int]]
 
@@ -446,7 +449,77 @@ def drop_large(leaf: Leaf, token: EditToken) -> None:
 def apply(
     tree: TreeRoot, items: Sequence[tuple[Key, Row | None]], xid: int, edit: Edit
 ) -> TreeRoot:
-    """The tree with all `items` (in key order; None: deleted) put in. Never suspends."""
-    for key, row in items:
-        tree = put(tree, key, row, xid, edit)
+    """The tree with all `items` (in key order; None: deleted) put in, leaf by leaf.
+
+    Never suspends.
+    """
+    at, n = 0, len(items)
+    while at < n:
+        key, row = items[at]
+        ref, path = find_path(tree.ref, key, tree.spec, edit.pages)
+        bound = _bound_of(path)
+        end = at + 1
+        while end < n and end - at < _RUN_MAX and (bound is None or items[end][0] < bound):
+            end += 1
+        if end == at + 1:
+            tree = put_at(tree, ref, path, key, row, xid, edit)
+        else:
+            tree, end = _put_run(tree, ref, path, items, at, end, xid, edit)
+        at = end
     return tree
+
+
+def _bound_of(path: Path) -> Any:
+    """The lowest key behind the leaf that the path leads to; None: it is the last leaf."""
+    for _, inner, at in reversed(path):
+        if at < len(inner.keys):
+            return inner.keys[at]
+    return None
+
+
+def _put_run(
+    tree: TreeRoot,
+    leaf_ref: Ref,
+    path: Path,
+    items: Sequence[tuple[Key, Row | None]],
+    low: int,
+    high: int,
+    xid: int,
+    edit: Edit,
+) -> tuple[TreeRoot, int]:
+    """Put items low..high, which belong to one leaf, in; and how far that came."""
+    token = edit.token
+    ref = edit.own(leaf_ref)
+    leaf: Any = ref.page
+    if leaf.layout.shapes != tree.spec.shapes:
+        widen_leaf(leaf, tree.spec, edit.pages)
+    layout = leaf.layout
+    keys, records, writers, size = leaf.keys, leaf.records, leaf.writers, layout.size
+    encode = layout.encode
+    leaf.rows = None
+    before = len(keys)
+    place = 0
+    done = low
+    while done < high and len(leaf.heap) < _RUN_BYTES_MAX and len(records) < _RUN_BYTES_MAX:
+        key, row = items[done]
+        done += 1
+        place = bisect_left(keys, key, place)
+        if place < len(keys) and keys[place] == key:
+            if row is None:
+                _delete(leaf, place)
+            else:
+                records[place * size : (place + 1) * size] = encode(row, leaf, place)
+                records = leaf.records
+                writers[place] = xid
+        elif row is not None:
+            _insert(leaf, place, key, row, xid)
+            records = leaf.records
+    if leaf.garbage:
+        if leaf.large is not None:
+            drop_large(leaf, token)
+        elif leaf.garbage > _GARBAGE_BYTES_MAX:
+            leaf.compact()
+    delta = len(keys) - before
+    ref.count += delta
+    pieces = split_leaf(ref, at_end=False, token=token) if needs_split(leaf) else None
+    return _propagate(tree, leaf_ref, ref, pieces, path, delta, edit), done
