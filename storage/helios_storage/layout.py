@@ -306,7 +306,7 @@ def _compile_log_codec(
                 values.append(value)
         return head.pack(columns, *masks, *values) + b"".join(heap)
 
-    def unpack(data: bytes | memoryview) -> Row:
+    def unpack_slow(data: bytes | memoryview) -> Row:
         fields = head.unpack_from(data)
         masks, values = fields[1 : 1 + words], fields[1 + words :]
         at = head.size
@@ -331,10 +331,28 @@ def _compile_log_codec(
     values += [f"len(c{i})" if shape in "tb" else f"c{i}" for i, shape in enumerate(shapes)]
     tail = "".join(f" + c{i}" for i in layout.variable)
     lines.append(f"    return pack({', '.join(values)}){tail}")
-    scope = {"pack": head.pack, "pack_slow": pack_slow}
-    compiled = compile_code("\n".join(lines) + "\n", f"pack_row {shapes}", scope)
+    masks = [f"m{word}" for word in range(words)]
+    lines.append("def unpack_row(data):")
+    lines.append(f"    {', '.join(['_', *masks, *names])}, = unpack_from(data)")
+    if masks:
+        lines.append(f"    if {' or '.join(masks)}: return unpack_slow(data)")
+    if layout.variable:
+        lines.append(f"    end = {head.size}")
+    for i in layout.variable:
+        cut = f"data[end : end + c{i}]"
+        value = f"str({cut}, 'utf-8')" if shapes[i] == "t" else f"bytes({cut})"
+        lines += [f"    value = {value}", f"    end += c{i}", f"    c{i} = value"]
+    lines.append(f"    return ({' '.join(f'{name},' for name in names)})")
+    scope = {
+        "pack": head.pack,
+        "pack_slow": pack_slow,
+        "unpack_from": head.unpack_from,
+        "unpack_slow": unpack_slow,
+    }
+    compiled = compile_code("\n".join(lines) + "\n", f"log row {shapes}", scope)
     pack_row: Callable[[Row], bytes] = compiled["pack_row"]
-    return pack_row, unpack
+    unpack_row: Callable[[bytes | memoryview], Row] = compiled["unpack_row"]
+    return pack_row, unpack_row
 
 
 def check_fits(spec: TreeSpec, row: Row) -> None:
