@@ -243,7 +243,7 @@ class SessionServices(Protocol):
         """The search_path setting, resolved for the current role."""
         ...
 
-    def bind_scope(self) -> BindScope:
+    def bind_scope(self, parameter_types: tuple[int, ...] = ()) -> BindScope:
         """What a statement of this session is bound against now."""
         ...
 

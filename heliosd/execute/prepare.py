@@ -7,6 +7,7 @@ same versions. Row counts and statistics only steer the choice; a plan stays rig
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heliosd.catalog.objects import Table
@@ -18,12 +19,18 @@ from heliosd.execute.program import Program, ResultColumn, StatementKind
 from heliosd.execute.utility.registry import command_for, run_utility
 from heliosd.plan.choose import choose_plan
 from heliosd.plan.logical import build_logical
+from heliosd.plan.physical import GivenRows, InsertRows, Project, Result, ValuesScan
 from heliosd.plan.rules import optimize
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
-from heliosd.sql.bound import Delete, Insert, Update
-from heliosd.sql.tree.modify import Modification
-from heliosd.sql.tree.query import Query
+from heliosd.sql.bound import Delete, Insert, Param, Update, Var
+from heliosd.sql.bound.walk import substitute
+from heliosd.sql.tree.base import QualifiedName
+from heliosd.sql.tree.expressions import ParameterRef
+from heliosd.sql.tree.modify import ColumnTarget, Modification, Overriding
+from heliosd.sql.tree.modify import Insert as InsertTree
+from heliosd.sql.tree.query import Query, RangeVar
+from heliosd.sql.tree.query import Values as ValuesTree
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     from heliosd.execute.program import CommandResult
     from heliosd.plan.physical import PhysicalNode
     from heliosd.sql.bind.state import BindScope
-    from heliosd.sql.bound import BoundStatement, Expr, Var
+    from heliosd.sql.bound import BoundStatement, Expr
     from heliosd.sql.tree.base import Statement
     from heliosd.types.registry import SqlType, TypeRegistry
 
@@ -178,6 +185,69 @@ def plan_bound(
     """The physical plan of a bound statement, and the columns that it gives."""
     plan = optimize(build_logical(bound))
     return choose_plan(plan, services), plan.outputs
+
+
+def prepare_rows_insert(
+    table: Table, columns: Sequence[str], scope: BindScope, row_count: RowCount | None = None
+) -> Program:
+    """INSERT of rows that the caller has: `modify(ctx, (rows,))`, a tuple per row in `columns`.
+
+    Values are SQL values of the columns' types. The other columns get their defaults; constraints,
+    indexes and foreign keys are looked after as in any INSERT. COPY FROM goes this way.
+    """
+    numbers = {c.name: c for c in table.live_columns}
+    types = tuple(numbers[name].type_oid for name in columns)
+    name = QualifiedName(0, (scope.catalog.schema_name(table.schema), table.name))
+    statement = InsertTree(
+        0,
+        RangeVar(0, name),
+        tuple(ColumnTarget(0, column) for column in columns),
+        ValuesTree(0, (tuple(ParameterRef(0, i + 1) for i in range(len(columns))),)),
+        overriding=Overriding.SYSTEM,
+    )
+    bound = bind_statement(statement, replace(scope, parameter_types=types))
+    services = PlanServices(scope, row_count)
+    chosen, _ = plan_bound(bound, services)
+    assert isinstance(chosen, InsertRows)
+    given = given_rows(chosen, len(columns), bound.rels_total + 1000)
+    compiled = compile_row_program(given, (), services, services)
+    dependencies = {**dict(bound.dependencies), **services.more_dependencies}
+    return Program(
+        kind=StatementKind.MODIFY,
+        tag="INSERT",
+        columns=None,
+        parameter_types=types,
+        dependencies=tuple(dependencies.items()),
+        modify=compiled.modify,
+        locks_rows=True,
+        writes=True,
+        privileges=bound.privileges,
+        sources=(compiled.source,),
+        plan=given,
+    )
+
+
+def given_rows(node: InsertRows, width: int, rel: int) -> InsertRows:
+    """The same insert with the caller's rows in the place of its parameters."""
+
+    def visit(item: Expr) -> Expr | None:
+        if isinstance(item, Param):
+            return Var(rel, item.number - 1, item.type, item.typmod, item.collation)
+        return None
+
+    def over(source: PhysicalNode) -> PhysicalNode:
+        if isinstance(source, Project):
+            expressions = tuple(substitute(e, visit) for e in source.expressions)
+            return replace(source, input=over(source.input), expressions=expressions)
+        if isinstance(source, ValuesScan):
+            (row,) = source.rel.rows
+            expressions = tuple(substitute(e, visit) for e in row)
+            return Project(GivenRows(rel, width), source.rel.rel, expressions)
+        assert isinstance(source, Result), source
+        return GivenRows(rel, width)
+
+    row = tuple(substitute(e, visit) for e in node.row)
+    return replace(node, source=over(node.source), row=row)
 
 
 def prepare_utility(statement: Statement, session: SessionServices | None) -> Program:

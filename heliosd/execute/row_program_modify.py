@@ -17,6 +17,7 @@ from heliosd.catalog.objects import Table
 from heliosd.execute.dml.violations import affected_twice
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import (
+    Consume,
     Flow,
     Needed,
     ProgramCompiler,
@@ -39,7 +40,14 @@ from heliosd.execute.row_program_write import (
     write_unique,
 )
 from heliosd.plan.columns import WHOLE_ROW
-from heliosd.plan.physical import LOCATOR, DeleteRows, InsertRows, Physical, UpdateRows
+from heliosd.plan.physical import (
+    LOCATOR,
+    DeleteRows,
+    IndexScan,
+    InsertRows,
+    Physical,
+    UpdateRows,
+)
 from heliosd.sql.bound import Assignment, Expr
 
 TABLEOID: Final = -6
@@ -89,9 +97,9 @@ def write_modification(
     if isinstance(node, InsertRows):
         _insert(c, node, work, flow)
     elif isinstance(node, UpdateRows):
-        _update(c, node, work, flow)
+        _update(c, node, work, flow, at_once=at_once)
     else:
-        _delete(c, node, work, flow)
+        _delete(c, node, work, flow, at_once=at_once)
     for number, name in work.queues.items():
         with writer.block(f"if {name}:"):
             writer.line(f"{c.slot(parts.parents[number])}.look_all(ctx, {name})")
@@ -245,7 +253,6 @@ def _insert_or(
     existing = c.module.name("v")
     writer.line(f"{existing} = None")
     for number, (index, entry, is_primary) in enumerate(arbiters):
-
         place = entry.key.text if is_primary else ""
 
         def remember(row: str, place: str = place) -> None:
@@ -377,7 +384,42 @@ def _seen(c: ProgramCompiler, node: UpdateRows | DeleteRows, flow: Flow) -> str:
     return name
 
 
-def _update(c: ProgramCompiler, node: UpdateRows, work: Work, flow: Flow) -> None:
+def _source(
+    c: ProgramCompiler,
+    node: UpdateRows | DeleteRows,
+    needed: Needed,
+    flow: Flow,
+    each: Consume,
+    *,
+    at_once: bool,
+) -> None:
+    """The rows to change. A plain call by integer key locks the key without reading it first.
+
+    Its snapshot is the newest state and nothing can come in between, so what the lock finds is
+    what the snapshot sees.
+    """
+    scan = node.input
+    table = node.statement.table
+    if (
+        at_once
+        and isinstance(scan, IndexScan)
+        and scan.index is None
+        and table.key_kind == "int"
+        and not scan.predicates
+        and scan.points[0].value is not None
+    ):
+        key = c.named(c.at(flow).value(scan.points[0].value), flow)
+        here = flow.plus({(scan.rel.rel, LOCATOR): Code(key.text, False, True, 0, key.uses)})
+        if key.nullable:
+            with flow.writer.block(f"if {key.text} is not None:"):
+                each(here)
+        else:
+            each(here)
+        return
+    c.produce(scan, needed, flow.inner(), each)
+
+
+def _update(c: ProgramCompiler, node: UpdateRows, work: Work, flow: Flow, *, at_once: bool) -> None:
     seen = _seen(c, node, flow)
     strength = _strength(work.parts, node.assignments)
 
@@ -386,7 +428,7 @@ def _update(c: ProgramCompiler, node: UpdateRows, work: Work, flow: Flow) -> Non
             _change_row(c, work, here, key, row, old, node.assignments, node.statement.generated)
 
     expressions = [a.expression for a in node.assignments]
-    c.produce(node.input, _needed(node, expressions), flow.inner(), each)
+    _source(c, node, _needed(node, expressions), flow, each, at_once=at_once)
 
 
 def _change_row(
@@ -535,7 +577,7 @@ def _note_children(
             writer.line(line)
 
 
-def _delete(c: ProgramCompiler, node: DeleteRows, work: Work, flow: Flow) -> None:
+def _delete(c: ProgramCompiler, node: DeleteRows, work: Work, flow: Flow, *, at_once: bool) -> None:
     seen = _seen(c, node, flow)
     table = work.table
 
@@ -559,4 +601,4 @@ def _delete(c: ProgramCompiler, node: DeleteRows, work: Work, flow: Flow) -> Non
                     writer.line(line)
             _counted(c, work, here)
 
-    c.produce(node.input, _needed(node, ()), flow.inner(), each)
+    _source(c, node, _needed(node, ()), flow, each, at_once=at_once)

@@ -28,6 +28,7 @@ from heliosd.plan.physical import (
     LOCATOR,
     CountRows,
     FunctionScan,
+    GivenRows,
     IndexScan,
     KeyPoint,
     Result,
@@ -460,6 +461,19 @@ def produce_values_scan(
         inside(flow)
 
 
+def produce_given_rows(
+    c: ProgramCompiler, node: GivenRows, needed: Needed, flow: Flow, consume: Consume
+) -> None:
+    writer = flow.writer
+    use_check(writer)
+    columns = {(node.rel, i): local(c.module.name("v")) for i in range(node.width)}
+    chunk = c.module.name("r")
+    with writer.block(f"for {chunk} in {c.slot(loops.chunks)}(params[0]):", loop=True):
+        writer.line("check()")
+        with writer.block(f"for {unpacking(columns.values())} in {chunk}:", loop=True):
+            consume(flow.plus(columns))
+
+
 def produce_function_scan(
     c: ProgramCompiler, node: FunctionScan, needed: Needed, flow: Flow, consume: Consume
 ) -> None:
@@ -539,6 +553,7 @@ PRODUCERS: Final[Mapping[type, Producer]] = MappingProxyType(
         SystemScan: produce_system_scan,
         ValuesScan: produce_values_scan,
         FunctionScan: produce_function_scan,
+        GivenRows: produce_given_rows,
         CountRows: produce_count_rows,
     }
 )

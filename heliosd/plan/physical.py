@@ -161,6 +161,15 @@ class CountRows(PhysicalNode):
     estimate: Estimate = field(default=Estimate(), compare=False)
 
 
+@node
+class GivenRows(PhysicalNode):
+    """Rows that the caller hands over: the list `params[0]`; gives `Var(rel, i)`."""
+
+    rel: int
+    width: int
+    estimate: Estimate = field(default=Estimate(), compare=False)
+
+
 # Row by row --------------------------------------------------------------------------------------
 
 
