@@ -23,8 +23,8 @@ from heliosd.catalog.objects import (
     TypeObject,
     View,
 )
-from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.acl import format_acl
-from heliosd.types.array import Array
+from heliosd.types.array import Array, array_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
@@ -29,12 +29,12 @@ PG_TABLESPACE: Final = 1213
 
 def array(items: Iterable[Any]) -> Array:
     """A one-dimensional array, `{}` when empty."""
-    return Array.of(list(items))
+    return array_of(items)
 
 
 def vector(items: Iterable[int]) -> Array:
     """An int2vector or oidvector: subscripts from 0."""
-    elements = list(items)
+    elements = tuple(items)
     return Array(elements, (len(elements),), (0,))
 
 

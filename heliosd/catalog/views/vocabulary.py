@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import (
@@ -121,13 +122,29 @@ def pg_enum(ctx: ViewContext) -> Iterator[Row]:
 
 @catalog_view("pg_proc")
 def pg_proc(_ctx: ViewContext) -> Iterator[Row]:
-    for oid, fact in function_facts().items():
-        yield _function(oid, fact)
+    return iter(_functions())
+
+
+@lru_cache(maxsize=1)
+def _functions() -> tuple[Row, ...]:
+    """3,200 rows that never change: made once, when somebody first asks."""
+    return tuple(_function(oid, fact) for oid, fact in function_facts().items())
+
+
+def _type_oid(name: str) -> int:
+    """A type's oid by name, the row types of catalog tables included."""
+    if not name:
+        return 0
+    known = OIDS.get(name)
+    if known is not None:
+        return known
+    fact = relation_facts().get(name)
+    return 0 if fact is None else fact.row_type
 
 
 def _function(oid: int, fact: FunctionFact) -> Row:
-    arguments = [oid_of(name) for name in fact.arguments]
-    outputs = [OIDS[kind] for _name, kind in fact.columns]
+    arguments = [_type_oid(name) for name in fact.arguments]
+    outputs = [_type_oid(kind) for _name, kind in fact.columns]
     modes = ["i"] * len(arguments) + ["o"] * len(outputs)
     language = (
         _SQL_LANGUAGE
@@ -137,7 +154,7 @@ def _function(oid: int, fact: FunctionFact) -> Row:
     return (
         oid, fact.name, PG_CATALOG_OID, BOOTSTRAP_ROLE_OID, language, 1.0, float(fact.rows),
         fact.variadic, 0, fact.kind, False, fact.leakproof, fact.strict, fact.returns_set,
-        fact.volatility, fact.parallel, len(arguments), len(fact.defaults), oid_of(fact.result),
+        fact.volatility, fact.parallel, len(arguments), len(fact.defaults), _type_oid(fact.result),
         vector(arguments),
         array([*arguments, *outputs]) if outputs else None,
         array(modes) if outputs else None,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from helios_storage.spec import TreeId
 from heliosd.catalog.dependencies import Part
 from heliosd.catalog.objects import Column, Reference, Schema, Sequence, Table, View
-from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
 from heliosd.execute.utility.alter_constraints import add_constraint
 from heliosd.execute.utility.choose_names import choose_name, relation_taken
@@ -40,6 +39,7 @@ from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import DropBehavior, Expression
 from heliosd.sql.tree.expressions import ColumnRef
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from helios_storage.spec import TreeId
 from heliosd.catalog.dependencies import Part
 from heliosd.catalog.objects import Column, Constraint, Index, Table
-from heliosd.types.quoting import quote_identifier, quote_qualified
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.choose_names import relation_taken
 from heliosd.execute.utility.drop import drop_parts
@@ -29,6 +28,7 @@ from heliosd.execute.utility.table_keys import key_constraint
 from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import DropBehavior
+from heliosd.types.quoting import quote_identifier, quote_qualified
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices

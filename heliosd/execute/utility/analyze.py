@@ -1,171 +1,183 @@
-"""VACUUM and ANALYZE. There are no dead rows to collect; ANALYZE gathers statistics."""
+"""ANALYZE: what a sample of rows tells about a table's columns, in pg_stats' terms."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from helios_storage.locks import TableLockMode
-from heliosd.catalog import acl
-from heliosd.catalog.objects import Statistics, Table
-from heliosd.errors import SqlError
-from heliosd.execute.utility.names import require_table
-from heliosd.execute.utility.registry import runs
-from heliosd.plan.statistics import SAMPLE_FACTOR, TARGET_DEFAULT, column_statistics
-from heliosd.sql.tree.utility import Vacuum
+from heliosd.catalog.objects import Column, ColumnStatistics, Statistics, Table
 
 if TYPE_CHECKING:
-    from heliosd.catalog.objects import Column
     from heliosd.execute.context import SessionServices
-    from heliosd.execute.program import Row
-    from heliosd.sql.tree.utility import VacuumRelation
+    from heliosd.types.registry import SqlType
 
-STRETCH_ROWS: Final = 100
-"""A sample of a large table is taken in stretches of about a leaf."""
-
-_OPTIONS: Final = frozenset(
-    {
-        "analyze", "verbose", "full", "freeze", "disable_page_skipping", "skip_locked",
-        "index_cleanup", "process_toast", "truncate", "parallel", "buffer_usage_limit",
-    }
-)  # fmt: skip
+SAMPLE_ROWS_MAX: Final = 10_000
+_RUN_ROWS: Final = 100
+"""Rows read from one random place: neighbours cost nothing once their leaf is there."""
+_TARGET: Final = 100
+_WIDE_BYTES: Final = 1024
+"""Longer values are counted, never kept."""
+_KEPT: Final = (bool, int, float, str, bytes, Decimal, tuple)
+_PAGE_BYTES: Final = 8192
 
 
-@runs(Vacuum, tag="VACUUM", needs_snapshot=True)
-def vacuum(statement: Vacuum, session: SessionServices) -> str:
-    """VACUUM does nothing but what ANALYZE in it does."""
-    options = {option.name.lower(): option for option in statement.options}
-    for name in options:
-        if name not in _OPTIONS:
-            raise SqlError("42601", f'unrecognized {_word(statement)} option "{name}"')
-    if statement.vacuum:
-        session.block.forbid_block("VACUUM")
-    wanted = not statement.vacuum or _is_on(options.get("analyze"))
-    for table, columns in _tables(statement, session):
-        if wanted:
-            analyze_table(session, table, columns)
-    return _word(statement)
-
-
-def _word(statement: Vacuum) -> str:
-    return "VACUUM" if statement.vacuum else "ANALYZE"
-
-
-def _is_on(option: Any) -> bool:
-    if option is None:
-        return False
-    value = option.value
-    return value is None or str(value).lower() in ("true", "on", "1")
-
-
-def _tables(statement: Vacuum, session: SessionServices) -> Iterator[tuple[Table, tuple[str, ...]]]:
-    """The named tables, or every table of the database that this role may maintain."""
-    if statement.relations:
-        for relation in statement.relations:
-            yield _named(session, relation), relation.columns
-        return
-    role = session.context.eval.current_role_oid
-    for table in sorted(session.catalog.objects(Table), key=lambda t: t.oid):
-        if acl.is_owner(session.catalog, role, table):
-            yield table, ()
-
-
-def _named(session: SessionServices, relation: VacuumRelation) -> Table:
-    return require_table(session, relation.relation, mode=TableLockMode.SHARE_UPDATE_EXCLUSIVE)
-
-
-def analyze_table(session: SessionServices, table: Table, names: tuple[str, ...]) -> None:
-    """Gather a table's statistics and put them into the catalog."""
-    role = session.context.eval.current_role_oid
-    if not acl.is_owner(session.catalog, role, table):
-        session.notice(
-            f'skipping "{table.name}" --- only table or database owner can analyze it',
-            severity="WARNING",
-            sqlstate="01000",
-        )
-        return
-    chosen = _columns(table, names)
-    total, rows = sample_rows(session, table)
-    types = session.catalog.types
-    found = []
-    for column in chosen:
-        kind = types.by_oid.get(column.type_oid)
-        if kind is None:
+def analyze_table(session: SessionServices, table: Table, columns: Sequence[str]) -> None:
+    """Gather and keep a table's statistics; `columns` () means all. The caller holds its lock."""
+    snapshot = session.new_statement_snapshot()
+    total = snapshot.count(table.tree_id)
+    rows = list(_sample(session, table, total))
+    known = session.catalog.statistics(table.oid)
+    kept = {} if known is None else {c.attnum: c for c in known.columns}
+    width = 0
+    for column in table.live_columns:
+        if column.statistics_target == 0:
             continue
-        target = column.statistics_target if column.statistics_target >= 0 else TARGET_DEFAULT
-        if not target:
+        if columns and column.name not in columns:
             continue
-        slot = column.attnum - 1
-        values = [row[slot] for row in rows]
-        if kind.unpack is not None:
-            unpack = kind.unpack
-            values = [None if v is None else unpack(v) for v in values]
-        found.append(column_statistics(column.attnum, values, float(total), kind, target))
+        found = _column(session, column, rows, total)
+        kept[column.attnum] = found
+        width += found.width
         session.context.check_slice()
-    old = session.catalog.statistics(table.oid)
-    if old is not None and names:
-        fresh = {s.attnum for s in found}
-        found = sorted(
-            [*found, *(s for s in old.columns if s.attnum not in fresh)], key=lambda s: s.attnum
-        )
+    live = {column.attnum for column in table.live_columns}
     edit = session.catalog_edit()
-    made = Statistics(
-        oid=old.oid if old is not None else edit.new_oid(),
-        name="",
+    statistics = Statistics(
+        oid=edit.new_oid() if known is None else known.oid,
+        name=table.name,
         owner=table.owner,
-        database=table.database,
+        database=session.catalog.database.oid,
         table=table.oid,
         rows=total,
-        pages=max(1, total // 100) if total else 0,
-        columns=tuple(found),
+        pages=max(1, -(-total * (width + 28) // _PAGE_BYTES)) if total else 0,
+        columns=tuple(kept[attnum] for attnum in sorted(kept) if attnum in live),
+        temporary=table.persistence == "t",
         gathered_at=session.context.eval.clock_us(),
     )
-    if old is None:
-        edit.create(made)
+    if known is None:
+        edit.create(statistics)
     else:
-        edit.replace(old, made)
+        edit.replace(known, statistics)
 
 
-def _columns(table: Table, names: tuple[str, ...]) -> list[Column]:
-    if not names:
-        return list(table.live_columns)
-    found: list[Column] = []
-    for name in names:
-        column = table.column_by_name.get(name)
-        if column is None:
-            raise SqlError("42703", f'column "{name}" of relation "{table.name}" does not exist')
-        if column in found:
-            raise SqlError(
-                "42701", f'column "{name}" of relation "{table.name}" appears more than once'
-            )
-        found.append(column)
-    return found
-
-
-def sample_rows(session: SessionServices, table: Table) -> tuple[int, list[Row]]:
-    """(rows in the table, a sample of up to 30,000 in key order)."""
+def _sample(session: SessionServices, table: Table, total: int) -> Iterator[tuple[Any, ...]]:
+    """All rows of a small table; of a large one, runs of rows from random places in key order."""
     snapshot = session.context.snapshot
-    total = snapshot.count(table.tree_id)
-    wanted = SAMPLE_FACTOR * TARGET_DEFAULT
-    rows: list[Row] = []
-    if total <= wanted:
-        for _, batch in snapshot.batches(table.tree_id):
-            rows.extend(batch)
+    if total <= SAMPLE_ROWS_MAX:
+        for _keys, rows in snapshot.batches(table.tree_id):
+            yield from rows
             session.context.check_slice()
-        return total, rows
-    # The same sample for the same table: plans do not change from one ANALYZE to the next.
-    generator = random.Random(table.oid)  # noqa: S311  # a sample, not a secret
-    places = sorted(generator.sample(range(total), wanted // STRETCH_ROWS))
-    for place in places:
+        return
+    runs = SAMPLE_ROWS_MAX // _RUN_ROWS
+    chooser = random.Random(total)  # noqa: S311  (a sample promises no secrecy)
+    for place in sorted(chooser.sample(range(total - _RUN_ROWS), runs)):
         found = snapshot.nth(table.tree_id, place)
         if found is None:
             continue
-        stretch: list[Row] = []
-        for _, batch in snapshot.batches(table.tree_id, found[0]):
-            stretch.extend(batch)
-            if len(stretch) >= STRETCH_ROWS:
+        left = _RUN_ROWS
+        for _keys, rows in snapshot.batches(table.tree_id, low=found[0]):
+            yield from rows[:left]
+            left -= len(rows)
+            if left <= 0:
                 break
-        rows.extend(stretch[:STRETCH_ROWS])
         session.context.check_slice()
-    return total, rows
+
+
+def _column(
+    session: SessionServices, column: Column, rows: Sequence[tuple[Any, ...]], total: int
+) -> ColumnStatistics:
+    kind = session.catalog.types.type(column.type_oid)
+    slot = column.attnum - 1
+    stored = [row[slot] for row in rows]
+    present = [value for value in stored if value is not None]
+    nulls = 1 - len(present) / len(stored) if stored else 0.0
+    width = _width(kind, present)
+    if not present or kind.key is None or width > _WIDE_BYTES:
+        return ColumnStatistics(attnum=column.attnum, null_fraction=nulls, width=width)
+    unpack = kind.unpack
+    values = present if unpack is None else [unpack(value) for value in present]
+    if not isinstance(values[0], _KEPT):
+        return ColumnStatistics(attnum=column.attnum, null_fraction=nulls, width=width)
+    group = kind.group_key()
+    order = kind.order_key()
+    counts = Counter(values if group is None else map(group, values))
+    originals = dict(zip(map(group, values), values, strict=True)) if group is not None else None
+    distinct = _distinct(counts, len(values), total, 1 - nulls)
+    common = _common(counts, len(values), distinct)
+    histogram = _histogram(values, group, order, {key for key, _ in common})
+    return ColumnStatistics(
+        attnum=column.attnum,
+        null_fraction=nulls,
+        width=width,
+        distinct=distinct,
+        common_values=tuple(key if originals is None else originals[key] for key, _count in common),
+        common_frequencies=tuple(count / len(stored) for _key, count in common),
+        histogram=histogram,
+        correlation=_correlation(values, order),
+    )
+
+
+def _width(kind: SqlType, stored: Sequence[Any]) -> int:
+    if kind.size > 0:
+        return kind.size
+    if not stored:
+        return 0
+    sizes = sum(len(v) if isinstance(v, str | bytes) else 8 for v in stored)
+    return sizes // len(stored) + 1
+
+
+def _distinct(counts: Counter[Any], sampled: int, total: int, present: float) -> float:
+    """Haas and Stokes' estimate, as PostgreSQL uses it; negative: a fraction of the rows."""
+    seen = len(counts)
+    once = sum(1 for count in counts.values() if count == 1)
+    population = total * present
+    if once == sampled:
+        return -1.0 * present
+    if once == 0 or sampled >= population:
+        estimate = float(seen)
+    else:
+        estimate = sampled * seen / (sampled - once + once * sampled / population)
+        estimate = min(max(estimate, float(seen)), population)
+    if estimate > 0.1 * total:
+        return -estimate / total
+    return float(round(estimate))
+
+
+def _common(counts: Counter[Any], sampled: int, distinct: float) -> list[tuple[Any, int]]:
+    """The most common values: all of them when they are few, else those above the average."""
+    if len(counts) <= _TARGET and distinct > 0:
+        return [pair for pair in counts.most_common() if pair[1] > 1] or []
+    average = sampled / max(len(counts), 1)
+    threshold = max(2.0, average * 1.25)
+    return [pair for pair in counts.most_common(_TARGET) if pair[1] >= threshold]
+
+
+def _histogram(
+    values: Sequence[Any],
+    group: Callable[[Any], Any] | None,
+    order: Callable[[Any], Any] | None,
+    common: set[Any],
+) -> tuple[Any, ...]:
+    """Bounds that cut the values that are not common into parts of equal size."""
+    rest = [v for v in values if (v if group is None else group(v)) not in common]
+    rest = sorted(set(rest) if group is None else rest, key=order)
+    if len(rest) < 2:
+        return ()
+    bounds = min(_TARGET + 1, len(rest))
+    return tuple(rest[(len(rest) - 1) * i // (bounds - 1)] for i in range(bounds))
+
+
+def _correlation(values: Sequence[Any], order: Callable[[Any], Any] | None) -> float | None:
+    """How far the order of the keys is the column's own order: Pearson's r over ranks."""
+    count = len(values)
+    if count < 2:
+        return None
+    places = range(count)
+    ranked = sorted(
+        places, key=values.__getitem__ if order is None else (lambda place: order(values[place]))
+    )
+    mean = (count - 1) / 2
+    spread = sum((place - mean) ** 2 for place in places)
+    together = sum((rank - mean) * (place - mean) for rank, place in enumerate(ranked))
+    return together / spread if spread else None

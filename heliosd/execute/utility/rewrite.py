@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import lt
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_storage.spec import TreeId
 from heliosd.catalog.objects import Index, Table
-from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
 from heliosd.execute.key_codec import codec_for, locator_codec
 from heliosd.execute.utility.physical import (
@@ -27,6 +27,7 @@ from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree.base import Expression, QualifiedName
 from heliosd.sql.tree.expressions import NullConstant
 from heliosd.sql.tree.query import RangeVar, ResultTarget, Select
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from helios_storage.transaction import Snapshot
@@ -104,17 +105,49 @@ def _unpacked(rows: list[Values], functions: list[Any]) -> list[Values]:
     ]
 
 
+class _Ascending:
+    """Notes keys as they are put. While each is above the one before, none came twice; only
+    otherwise must the tree's rows be counted."""
+
+    __slots__ = ("count", "is_ascending", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_ascending = True
+        self.last: Any = None
+
+    def note(self, keys: Sequence[Any]) -> None:
+        if not keys:
+            return
+        self.count += len(keys)
+        if self.is_ascending:
+            first = self.last is None or self.last < keys[0]
+            self.is_ascending = first and all(map(lt, keys, keys[1:]))
+            self.last = keys[-1]
+
+    def may_repeat(self, session: SessionServices, tree_id: int) -> bool:
+        """Are there fewer rows in the tree than were put?"""
+        if self.is_ascending:
+            return False
+        snapshot = session.transaction.snapshot()
+        try:
+            return snapshot.count(tree_id) != self.count
+        finally:
+            snapshot.release()
+
+
 # -- indexes --------------------------------------------------------------------------------------
 
 
 def build_index_tree(session: SessionServices, table: Table, index: Index) -> None:
     """Fill an index's (empty) tree from its table; 23505 for a unique one with double keys."""
     fresh_snapshot(session, table)
-    put, count = session.transaction.put_many, 0
+    put = session.transaction.put_many
+    seen = _Ascending()
     for keys, locators in _entries(session, table, index):
         put(index.tree_id, keys, [(locator,) for locator in locators])
-        count += len(keys)
-    if index.unique and session.transaction.snapshot().count(index.tree_id) != count:
+        seen.note(keys)
+    if index.unique and seen.may_repeat(session, index.tree_id):
         raise duplicate_key(session, table, index)
 
 
@@ -246,13 +279,14 @@ def recluster(session: SessionServices, old: Table, new: Table, key: tuple[int, 
     )
     fresh_snapshot(session, old)
     create_trees(session, new)
-    count = 0
+    seen = _Ascending()
     key_of = _key_maker(session, new)
     for _keys, rows in stored_rows(session, old):
         _check_key_columns(new, rows)
-        session.transaction.put_many(new.tree_id, key_of(rows), rows)
-        count += len(rows)
-    return _finish(session, old, new, count)
+        keys = key_of(rows)
+        session.transaction.put_many(new.tree_id, keys, rows)
+        seen.note(keys)
+    return _finish(session, old, new, seen)
 
 
 def rewrite_table(
@@ -265,12 +299,14 @@ def rewrite_table(
     trees = [NullConstant(0) if each is None else each for each in expressions]
     packs = [session.catalog.types.type(column.type_oid).pack for column in new.columns]
     key_of = _key_maker(session, new)
-    count = 0
+    seen = _Ascending()
     batch: list[Values] = []
 
     def flush() -> None:
         _check_not_null(new, batch)
-        session.transaction.put_many(new.tree_id, key_of(batch), list(batch))
+        keys = key_of(batch)
+        session.transaction.put_many(new.tree_id, keys, list(batch))
+        seen.note(keys)
         batch.clear()
 
     for values in computed_rows(session, old, trees):
@@ -280,12 +316,11 @@ def rewrite_table(
                 for value, pack in zip(values, packs, strict=True)
             )
         )
-        count += 1
         if len(batch) >= _BATCH:
             flush()
     if batch:
         flush()
-    return _finish(session, old, new, count)
+    return _finish(session, old, new, seen)
 
 
 def _with_fresh_trees(session: SessionServices, table: Table) -> Table:
@@ -299,18 +334,22 @@ def _with_fresh_trees(session: SessionServices, table: Table) -> Table:
     )
 
 
-def _finish(session: SessionServices, old: Table, new: Table, count: int) -> Table:
+def _finish(session: SessionServices, old: Table, new: Table, seen: _Ascending) -> Table:
     """Check the new primary key, build the indexes, put `new` in the place of `old`."""
     primary = next((index for index in new.indexes if index.primary), None)
-    snapshot = session.new_statement_snapshot()
-    if primary is not None and snapshot.count(new.tree_id) != count:
-        raise duplicate_key(session, replace(new, tree_id=old.tree_id), primary)
+    if primary is not None and seen.may_repeat(session, new.tree_id):
+        raise duplicate_key(session, new_rows_of_old(old, new), primary)
     drop_trees(session, old)
     placed = session.catalog_edit().replace(old, new)
     for index in placed.secondary_indexes:
         build_index_tree(session, placed, index)
     session.new_statement_snapshot()
     return placed
+
+
+def new_rows_of_old(old: Table, new: Table) -> Table:
+    """The new definition over the old rows: where double keys can still be seen."""
+    return replace(new, tree_id=old.tree_id)
 
 
 def _key_maker(session: SessionServices, table: Table) -> Callable[[list[Values]], list[Any]]:

@@ -20,7 +20,7 @@ REGCLASS: Final = 2205
 
 @dataclass(frozen=True, slots=True)
 class StoredExpression:
-    """Canonical text and what it depends on. `columns` are the table's own attnums that it reads."""
+    """Canonical text and what it depends on. `columns`: the own attnums that it reads."""
 
     text: str
     references: tuple[Reference, ...] = ()

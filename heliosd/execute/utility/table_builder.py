@@ -14,7 +14,6 @@ from heliosd.catalog.objects import (
     Schema,
     Table,
 )
-from heliosd.types.quoting import quote_literal, quote_qualified
 from heliosd.errors import SqlError
 from heliosd.execute.utility.choose_names import choose_name, relation_taken
 from heliosd.execute.utility.columns import COLUMNS_MAX, NewColumn, duplicate_column
@@ -25,6 +24,7 @@ from heliosd.execute.utility.sequences import column_sequence
 from heliosd.execute.utility.stored_text import bind_check, bind_default, bind_generated
 from heliosd.execute.utility.table_keys import NewKey, key_constraint
 from heliosd.sql.tree import table as tree
+from heliosd.types.quoting import quote_literal, quote_qualified
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices

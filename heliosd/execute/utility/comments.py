@@ -1,0 +1,164 @@
+"""COMMENT ON."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from helios_storage.locks import TableLockMode
+from heliosd.catalog.objects import (
+    CatalogObject,
+    Column,
+    ColumnedRelation,
+    Database,
+    IndexRelation,
+    Relation,
+    Role,
+    Sequence,
+    SystemView,
+    Table,
+    View,
+)
+from heliosd.errors import SqlError, not_supported
+from heliosd.execute.utility.names import (
+    find_relation,
+    is_superuser,
+    missing_relation,
+    require_owner,
+    require_relation_owner,
+)
+from heliosd.execute.utility.registry import runs
+from heliosd.sql.tree.base import ObjectKind, ObjectRef, QualifiedName
+from heliosd.sql.tree.define import CommentOn
+
+if TYPE_CHECKING:
+    from heliosd.execute.context import SessionServices
+
+_RELATIONS: dict[ObjectKind, type[Relation]] = {
+    ObjectKind.TABLE: Table,
+    ObjectKind.VIEW: View,
+    ObjectKind.SEQUENCE: Sequence,
+    ObjectKind.INDEX: IndexRelation,
+}
+
+
+@runs(CommentOn, tag="COMMENT", writes=True)
+def comment_on(statement: CommentOn, session: SessionServices) -> None:
+    """COMMENT ON kind object IS 'text' | NULL; an empty text is NULL."""
+    text = statement.comment or None
+    reference = statement.object
+    match statement.kind:
+        case ObjectKind.TABLE | ObjectKind.VIEW | ObjectKind.SEQUENCE | ObjectKind.INDEX:
+            _on_relation(session, statement.kind, reference, text)
+        case ObjectKind.COLUMN:
+            _on_column(session, reference, text)
+        case ObjectKind.TABLE_CONSTRAINT:
+            _on_constraint(session, reference, text)
+        case ObjectKind.SCHEMA:
+            schema = session.catalog.require_schema(reference.name)
+            require_owner(session, schema)
+            _put(session, schema, text)
+        case ObjectKind.DATABASE:
+            _on_database(session, reference.name, text)
+        case ObjectKind.ROLE:
+            _on_role(session, reference, text)
+        case ObjectKind.TYPE | ObjectKind.DOMAIN:
+            _on_type(session, reference, text)
+        case _:
+            raise not_supported(f"COMMENT ON {statement.kind.value.upper()}")
+
+
+def _put(session: SessionServices, obj: CatalogObject, text: str | None) -> None:
+    session.transaction.lock_object(obj.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    current = session.catalog.by_oid(obj.oid)
+    assert current is not None
+    session.catalog_edit().replace(current, replace(current, comment=text))
+
+
+def _relation(session: SessionServices, parts: tuple[str, ...], position: int) -> Relation:
+    name = QualifiedName(position, parts)
+    found = find_relation(session, name)
+    if found is None:
+        raise missing_relation(session, name)
+    return found
+
+
+def _on_relation(
+    session: SessionServices, kind: ObjectKind, reference: ObjectRef, text: str | None
+) -> None:
+    found = _relation(session, reference.parts, reference.position)
+    if not isinstance(found, _RELATIONS[kind]) and not isinstance(found, SystemView):
+        article = "an" if kind is ObjectKind.INDEX else "a"
+        raise SqlError("42809", f'"{found.name}" is not {article} {kind.value}')
+    require_relation_owner(session, found)
+    if isinstance(found, IndexRelation):
+        table = session.catalog.table(found.table)
+        indexes = tuple(
+            replace(i, comment=text) if i.oid == found.oid else i for i in table.indexes
+        )
+        session.catalog_edit().replace(table, replace(table, indexes=indexes))
+        return
+    _put(session, found, text)
+
+
+def _on_column(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
+    parts = reference.relation.parts if reference.relation is not None else reference.parts[:-1]
+    found = _relation(session, parts, reference.position)
+    if not isinstance(found, ColumnedRelation):
+        raise SqlError(
+            "42809", f'"{found.name}" is not a table, view, composite type, or foreign table'
+        )
+    require_relation_owner(session, found)
+    name = reference.name
+    column = found.column_by_name.get(name)
+    if column is None:
+        raise SqlError("42703", f'column "{name}" of relation "{found.name}" does not exist')
+    changed: list[Column] = list(found.columns)
+    changed[column.attnum - 1] = replace(column, comment=text)
+    session.transaction.lock_object(found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    session.catalog_edit().replace(found, replace(found, columns=tuple(changed)))
+
+
+def _on_constraint(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
+    assert reference.relation is not None
+    found = _relation(session, reference.relation.parts, reference.position)
+    if not isinstance(found, Table):
+        raise SqlError("42809", f'"{found.name}" is not a table')
+    require_relation_owner(session, found)
+    constraint = found.constraint_by_name(reference.name)
+    if constraint is None:
+        raise SqlError(
+            "42704", f'constraint "{reference.name}" for table "{found.name}" does not exist'
+        )
+    constraints = tuple(
+        replace(c, comment=text) if c.oid == constraint.oid else c for c in found.constraints
+    )
+    session.transaction.lock_object(found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    session.catalog_edit().replace(found, replace(found, constraints=constraints))
+
+
+def _on_database(session: SessionServices, name: str, text: str | None) -> None:
+    database = session.catalog.database_named(name)
+    if not isinstance(database, Database):
+        raise SqlError("3D000", f'database "{name}" does not exist')
+    require_owner(session, database)
+    _put(session, database, text)
+
+
+def _on_role(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
+    name = reference.role.name if reference.role is not None else reference.name
+    role = session.catalog.require_role(name)
+    me = session.catalog.of_kind(Role, session.context.eval.current_role_oid)
+    if not is_superuser(session) and (me is None or not me.create_role or role.superuser):
+        raise SqlError("42501", "must have CREATEROLE privilege")
+    _put(session, role, text)
+
+
+def _on_type(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
+    parts = reference.type.names if reference.type is not None else reference.parts
+    schema = parts[-2] if len(parts) > 1 else None
+    found = session.catalog.user_type(schema, parts[-1], session.search_path.schemas)
+    if found is None:
+        raise SqlError("42704", f'type "{".".join(parts)}" does not exist')
+    require_owner(session, found)
+    _put(session, found, text)
