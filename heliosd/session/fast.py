@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from helios_protocol.decode import split_bind
 from helios_protocol.encode import (
@@ -37,7 +38,13 @@ from heliosd.session.chain.execution import encoder_of
 from heliosd.session.clock import now_us
 from heliosd.session.prepared import NamedStatement
 from heliosd.session.results import make_parameter_reader, resolve_formats
-from heliosd.session.statement_cache import FRAME_BYTES_MAX
+from heliosd.session.statement_cache import (
+    FRAME_BYTES_MAX,
+    KnownTemplate,
+    StatementCache,
+    remember_follower,
+)
+from heliosd.sql.template import INT4, INT8, NUMERIC, UNKNOWN, Templated, compile_template
 from heliosd.sql.tree import Transaction, TransactionKind
 
 if TYPE_CHECKING:
@@ -93,16 +100,103 @@ def is_plain_block(prepared: Prepared) -> bool:
 
 
 def on_query_frame(session: LinkedSession, data: bytes) -> bool:
-    """A Query whose whole frame is known."""
-    prepared = session.statement_cache().frames.get(data)
-    if prepared is None:
+    """A Query whose whole frame is known, or whose template is one that came next before."""
+    size = len(data)
+    if size > FRAME_BYTES_MAX or int.from_bytes(data[1:5], "big") + 1 != size:
         return False
+    cache = session.statement_cache()
+    prepared = cache.frames.get(data)
+    if prepared is None:
+        return _on_template(session, data, cache)
     if not prepared.is_current(session.catalog) or not _may_run(session, prepared):
         return False
     head, encode_rows = b"", None
     if prepared.program.columns is not None:
         head, encode_rows = encoder_of(session, prepared, ())
     return run(session, prepared, (), head, encode_rows)
+
+
+def _on_template(session: LinkedSession, data: bytes, cache: StatementCache) -> bool:
+    last = session.last_template
+    try:
+        text = data[5:-1].decode(session.wire.codec.python)
+    except UnicodeDecodeError:
+        return False
+    for known in last.followers if last is not None else cache.first:
+        found = known.match(text)
+        if found is not None:
+            break
+    else:
+        return False
+    prepared = known.prepared
+    if not prepared.is_current(session.catalog) or not _may_run(session, prepared):
+        return False
+    try:
+        parameters = known.read(found.groups(), session.eval)
+    except SqlError:
+        return False
+    session.last_template = known
+    return run(session, prepared, parameters, known.head, known.encode_rows)
+
+
+def learn_template(session: LinkedSession, text: str, taken: Templated, prepared: Prepared) -> None:
+    """A text was run by way of its template: know it, and that it follows the last one."""
+    if not is_point(prepared):
+        return
+    cache = session.statement_cache()
+    known = cache.templates.get(taken.text)
+    if known is None or known.prepared is not prepared:
+        head, encode_rows = b"", None
+        if prepared.program.columns is not None:
+            head, encode_rows = encoder_of(session, prepared, ())
+        match = compile_template(text, taken).match
+        fresh = KnownTemplate(
+            prepared, match, template_reader(session, prepared, taken.types), head, encode_rows
+        )
+        if known is not None:
+            fresh.followers = known.followers
+            _replace(cache, known, fresh)
+        cache.put_template(taken.text, fresh)
+        known = fresh
+    last = session.last_template
+    remember_follower(cache.first if last is None else last.followers, known)
+    session.last_template = known
+
+
+def _replace(cache: StatementCache, old: KnownTemplate, new: KnownTemplate) -> None:
+    """A template was prepared anew: whoever predicts the old one predicts the new one."""
+    for followers in (cache.first, *(known.followers for known in cache.templates.values())):
+        for index, known in enumerate(followers):
+            if known is old:
+                followers[index] = new
+
+
+def template_reader(
+    session: LinkedSession, prepared: Prepared, types: tuple[int, ...]
+) -> Callable[..., tuple[object, ...]]:
+    """A function from a template's literals, as text or values, to parameters."""
+    registry = session.instance.types
+    readers: list[Callable[[Any, Any], object]] = []
+    for given, inferred in zip(types, prepared.program.parameter_types, strict=True):
+        if given == UNKNOWN:
+            readers.append(_text_reader(registry.type(inferred).input))
+        elif given == NUMERIC:
+            readers.append(lambda text, ctx: Decimal(text))
+        else:
+            readers.append(lambda text, ctx: int(text))
+    if all(given in (INT4, INT8) for given in types):
+        return lambda literals, ctx: tuple(map(int, literals))
+
+    def read(literals: tuple[object, ...], ctx: object) -> tuple[object, ...]:
+        return tuple(
+            [reader(literal, ctx) for reader, literal in zip(readers, literals, strict=True)]
+        )
+
+    return read
+
+
+def _text_reader(text_in: Callable[[str, int, Any], object]) -> Callable[[Any, Any], object]:
+    return lambda text, ctx: text_in(text, -1, ctx)
 
 
 # ---------------------------------------------------------------- extended query

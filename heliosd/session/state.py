@@ -45,6 +45,7 @@ from heliosd.session.search_path import split_search_path
 from heliosd.session.sequences import Sequences
 from heliosd.session.settings_commands import SettingsCommands
 from heliosd.session.statement_cache import (
+    KnownTemplate,
     Prepared,
     ScopeKey,
     StatementCache,
@@ -117,6 +118,7 @@ class SessionState:
         "input_event",
         "instance",
         "is_superuser",
+        "last_template",
         "lock_owner",
         "lock_timeout_ms",
         "minor",
@@ -182,6 +184,7 @@ class SessionState:
         self.parameters: Parameters = ()
         self.parameter_types: tuple[int, ...] = ()
         self.multi_statement = False
+        self.last_template: KnownTemplate | None = None
         self.input_event: Event | None = None
         self.statement_timeout_ms = self.lock_timeout_ms = 0
         self.idle_session_timeout_ms = self.idle_transaction_timeout_ms = 0

@@ -11,6 +11,7 @@ Sessions with temporary objects or with uncommitted DDL have a cache of their ow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,8 @@ from heliosd.sql.tree import Statement
 # Entries of one cache, and caches of one server. The least recently made go.
 STATEMENTS_MAX: Final = 2_000
 CACHES_MAX: Final = 256
+# How many templates are tried before the text is cut into tokens.
+FOLLOWERS_MAX: Final = 4
 # Longer frames gain nothing from being known whole.
 FRAME_BYTES_MAX: Final = 4_096
 
@@ -117,15 +120,43 @@ class ScopeKey:
     settings: tuple[object, ...]
 
 
+@dataclass(slots=True, eq=False)
+class KnownTemplate:
+    """A template whose statement has a plain form, and which templates came after it lately.
+
+    `match` finds its literals in a text, `read` makes parameters of them.
+    """
+
+    prepared: Prepared
+    match: Callable[[str], re.Match[str] | None]
+    read: Callable[..., tuple[object, ...]]
+    head: bytes
+    encode_rows: Callable[..., bytes] | None
+    followers: list[KnownTemplate] = field(default_factory=list)
+
+
+def remember_follower(followers: list[KnownTemplate], known: KnownTemplate) -> None:
+    """Put a template first among the few that are tried."""
+    if known in followers:
+        followers.remove(known)
+    followers.insert(0, known)
+    del followers[FOLLOWERS_MAX:]
+
+
 class StatementCache:
     """Prepared statements of one scope, by text and given parameter types."""
 
-    __slots__ = ("_statements", "frames")
+    __slots__ = ("_statements", "first", "frames", "templates", "unfit")
 
     def __init__(self) -> None:
         self._statements: dict[tuple[str, tuple[int, ...]], Prepared] = {}
         # Whole Query and Parse frames of statements with a plain form, as they came last.
         self.frames: dict[bytes, Prepared] = {}
+        # Templates by their text, and those whose text means something else with parameters.
+        self.templates: dict[str, KnownTemplate] = {}
+        self.unfit: set[str] = set()
+        # Templates that sessions began with: candidates where there is no previous statement.
+        self.first: list[KnownTemplate] = []
 
     def find(self, text: str, given_types: tuple[int, ...]) -> Prepared | None:
         """The statement prepared earlier; it may be stale."""
@@ -140,6 +171,19 @@ class StatementCache:
             del statements[next(iter(statements))]
         statements[key] = prepared
 
+    def put_template(self, text: str, known: KnownTemplate) -> None:
+        """Know a template by its text."""
+        if len(self.templates) >= STATEMENTS_MAX:
+            self.templates.clear()
+            self.first.clear()
+        self.templates[text] = known
+
+    def put_unfit(self, text: str) -> None:
+        """Never try this template again: it is its texts that must be prepared."""
+        if len(self.unfit) >= STATEMENTS_MAX:
+            self.unfit.clear()
+        self.unfit.add(text)
+
     def put_frame(self, frame: bytes, prepared: Prepared) -> None:
         """Know the statement by its frame too, unless that is long."""
         if len(frame) > FRAME_BYTES_MAX:
@@ -152,6 +196,9 @@ class StatementCache:
         """DISCARD PLANS, for a session's own cache."""
         self._statements.clear()
         self.frames.clear()
+        self.templates.clear()
+        self.unfit.clear()
+        self.first.clear()
 
 
 class StatementCaches:
