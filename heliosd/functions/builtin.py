@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from heliosd.functions import (
     aggregates,
+    arrays,
+    json,
     mathematics,
     pattern,
     series,
@@ -29,6 +31,8 @@ from heliosd.types.oids import OIDS, oid_of
 
 MODULES: Final[tuple[ModuleType, ...]] = (
     aggregates,
+    arrays,
+    json,
     mathematics,
     pattern,
     series,

@@ -6,7 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
-from heliosd.types import boolean, floats, integer, numeric, text
+from heliosd.types import (
+    array,
+    binary,
+    boolean,
+    datetime,
+    datetime_operators,
+    floats,
+    integer,
+    interval,
+    json,
+    numeric,
+    object_ids,
+    pseudo,
+    text,
+)
 from heliosd.types.declare import Form
 from heliosd.types.facts import cast_facts, function_facts, function_oids, operator_facts
 from heliosd.types.oids import OIDS, oid_of
@@ -20,7 +34,21 @@ from heliosd.types.registry import (
     build_type_registry,
 )
 
-MODULES: Final[tuple[ModuleType, ...]] = (boolean, integer, text, numeric, floats)
+MODULES: Final[tuple[ModuleType, ...]] = (
+    boolean,
+    integer,
+    text,
+    numeric,
+    floats,
+    binary,
+    datetime,
+    interval,
+    datetime_operators,
+    json,
+    object_ids,
+    pseudo,
+    array,
+)
 
 # The oid family rests as unsigned numbers, int4 as signed: these two are not binary-equal here.
 _OID_LIKE: Final = frozenset(
@@ -53,8 +81,9 @@ def collect_names(modules: tuple[ModuleType, ...]) -> dict[str, Callable[..., An
 
 
 def _types() -> Iterator[SqlType]:
-    for module in MODULES:
-        yield from module.types
+    plain = [item for module in MODULES for item in module.types]
+    yield from plain
+    yield from array.array_types(plain)
 
 
 def _casts(forms: Mapping[int, Form], known: frozenset[int]) -> Iterator[SqlCast]:

@@ -1,0 +1,522 @@
+"""interval: (months, days, microseconds), its texts in four styles, its arithmetic."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from heliosd.errors import SqlError
+from heliosd.types.calendar import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, US_PER_SECOND
+from heliosd.types.context import EvalContext
+from heliosd.types.datetime import bad_datetime, round_us
+from heliosd.types.datetime_text import fraction_text
+from heliosd.types.declare import Forms, six, sql_type
+from heliosd.types.failures import bad_length, division_by_zero
+from heliosd.types.registry import KeyKind
+from heliosd.types.styles import Styles
+
+forms: Final = Forms()
+
+Interval = tuple[int, int, int]
+
+_WIRE: Final = struct.Struct(">qii")
+_INT4: Final = 2_147_483_647
+_US_MAX: Final = 9_223_372_036_854_775_807
+_US_PER_MONTH: Final = 30 * US_PER_DAY
+
+
+def check_interval(months: int, days: int, us: int) -> Interval:
+    """The interval when its fields fit; 22008."""
+    if abs(months) > _INT4 or abs(days) > _INT4 or abs(us) > _US_MAX:
+        raise SqlError("22008", "interval out of range")
+    return months, days, us
+
+
+# ------------------------------------------------------------ reading
+
+# unit -> (months, days, microseconds) of one
+_UNITS: Final[dict[str, Interval]] = {}
+
+
+def _units(names: str, value: Interval) -> None:
+    for name in names.split():
+        _UNITS[name] = value
+
+
+_units("microsecond microseconds us usec usecs useconds usecond", (0, 0, 1))
+_units("millisecond milliseconds ms msec msecs msecond mseconds", (0, 0, 1000))
+_units("second seconds s sec secs", (0, 0, US_PER_SECOND))
+_units("minute minutes m min mins", (0, 0, US_PER_MINUTE))
+_units("hour hours h hr hrs", (0, 0, US_PER_HOUR))
+_units("day days d", (0, 1, 0))
+_units("week weeks w", (0, 7, 0))
+_units("month months mon mons", (1, 0, 0))
+_units("year years y yr yrs", (12, 0, 0))
+_units("decade decades dec decs", (120, 0, 0))
+_units("century centuries cent c", (1200, 0, 0))
+_units("millennium millennia mil mils", (12000, 0, 0))
+
+_TOKEN: Final = re.compile(
+    r"""\s*(?:(?P<clock>[+-]?\d+:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?|[+-]?:\d{2}(?::\d{2}(?:\.\d*)?)?)
+      | (?P<years>[+-]?\d+-\d{1,2}(?!\d))
+      | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+      | (?P<word>[A-Za-z]+)
+      | (?P<at>@))""",
+    re.VERBOSE | re.ASCII,
+)
+_ISO: Final = re.compile(r"([+-]?\d*\.?\d*)([YMWDHS])", re.ASCII)
+
+
+class _Sum:
+    """Fields added up; fractions spill into smaller ones as PostgreSQL spills them."""
+
+    def __init__(self) -> None:
+        self.months = self.days = self.us = 0
+
+    def add(self, amount: Decimal, unit: Interval) -> None:
+        months, days, us = unit
+        whole = int(amount)
+        rest = amount - whole
+        if months:
+            part = rest * months
+            self.months += whole * months + int(part)
+            if months == 1:
+                part = rest * 30
+                self.days += int(part)
+                self.us += round((part - int(part)) * US_PER_DAY)
+        elif days:
+            part = rest * days
+            self.days += whole * days + int(part)
+            self.us += round((part - int(part)) * US_PER_DAY)
+        else:
+            self.us += round(amount * us)
+
+    def negate(self) -> None:
+        self.months, self.days, self.us = -self.months, -self.days, -self.us
+
+
+def _clock(text: str) -> int:
+    sign = -1 if text.startswith("-") else 1
+    parts = text.lstrip("+-").split(":")
+    hours, minutes = int(parts[0] or 0), int(parts[1])
+    seconds = Decimal(parts[2]) if len(parts) > 2 else Decimal(0)
+    if minutes > 59 or seconds >= 61:
+        raise SqlError("22008", f'interval field value out of range: "{text}"')
+    return sign * (hours * US_PER_HOUR + minutes * US_PER_MINUTE + round(seconds * US_PER_SECOND))
+
+
+def parse_interval(text: str) -> Interval:
+    """PostgreSQL's, SQL's and ISO 8601's forms. 22007, 22008."""
+    stripped = text.strip()
+    if stripped[:1] == "P" or stripped[:2] in ("-P", "+P"):
+        return _parse_iso(stripped, text)
+    total = _Sum()
+    at = 0
+    pending: Decimal | None = None
+    seen = False
+    while at < len(stripped):
+        match = _TOKEN.match(stripped, at)
+        if match is None:
+            raise bad_datetime("interval", text)
+        at = match.end()
+        if match["at"]:
+            continue
+        if match["word"]:
+            word = match["word"].lower()
+            if word == "ago":
+                total.negate()
+                continue
+            unit = _UNITS.get(word)
+            if unit is None or pending is None:
+                raise bad_datetime("interval", text)
+            total.add(pending, unit)
+            pending = None
+        elif match["number"]:
+            if pending is not None:
+                raise bad_datetime("interval", text)
+            pending = Decimal(match["number"])
+        elif match["years"]:
+            years, _, months = match["years"].lstrip("+-").partition("-")
+            sign = -1 if match["years"].startswith("-") else 1
+            total.months += sign * (int(years) * 12 + int(months))
+        else:
+            if pending is not None:  # SQL's day-time form: 3 4:05:06
+                total.days += int(pending)
+                pending = None
+            total.us += _clock(match["clock"])
+        seen = True
+    if pending is not None:
+        total.add(pending, _UNITS["second"])
+    if not seen:
+        raise bad_datetime("interval", text)
+    return check_interval(total.months, total.days, total.us)
+
+
+def _parse_iso(text: str, original: str) -> Interval:
+    total = _Sum()
+    negative = text.startswith("-")
+    body = text.lstrip("+-")[1:]
+    dates, mark, times = body.partition("T")
+    if not body or (mark and not times):
+        raise bad_datetime("interval", original)
+    for part, names in ((dates, "YMWD"), (times, "HMS")):
+        at = 0
+        while at < len(part):
+            match = _ISO.match(part, at)
+            if match is None or match[2] not in names or not match[1].strip("+-."):
+                raise bad_datetime("interval", original)
+            word = {"Y": "year", "W": "week", "D": "day", "H": "hour", "S": "second"}.get(
+                match[2], "month" if names == "YMWD" else "minute"
+            )
+            total.add(Decimal(match[1]), _UNITS[word])
+            at = match.end()
+    if negative:
+        total.negate()
+    return check_interval(total.months, total.days, total.us)
+
+
+# ------------------------------------------------------------ showing
+
+
+def _clock_text(us: int, *, plus: bool = False) -> str:
+    sign = "-" if us < 0 else "+" if plus else ""
+    seconds, fraction = divmod(abs(us), US_PER_SECOND)
+    minutes, second = divmod(seconds, 60)
+    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}{fraction_text(fraction)}"
+
+
+def _year_month(months: int) -> tuple[int, int]:
+    """Truncated towards zero, so that both have one sign."""
+    years = abs(months) // 12
+    rest = abs(months) % 12
+    return (-years, -rest) if months < 0 else (years, rest)
+
+
+def _postgres(value: Interval) -> str:
+    months, days, us = value
+    years, months = _year_month(months)
+    parts: list[str] = []
+    before_negative = False
+    for amount, name in ((years, "year"), (months, "mon"), (days, "day")):
+        if amount:
+            plus = "+" if before_negative and amount > 0 else ""
+            parts.append(f"{plus}{amount} {name}{'' if amount == 1 else 's'}")
+            before_negative = amount < 0
+    if us or not parts:
+        parts.append(_clock_text(us, plus=before_negative and us > 0))
+    return " ".join(parts)
+
+
+def _split_clock(us: int) -> tuple[int, int, int, int]:
+    seconds, fraction = divmod(abs(us), US_PER_SECOND)
+    minutes, second = divmod(seconds, 60)
+    return minutes // 60, minutes % 60, second, fraction
+
+
+def _verbose(value: Interval) -> str:
+    months, days, us = value
+    years, months = _year_month(months)
+    hours, minutes, second, fraction = _split_clock(us)
+    sign = -1 if us < 0 else 1
+    parts = [(years, "year"), (months, "mon"), (days, "day"), (sign * hours, "hour"),
+             (sign * minutes, "min")]  # fmt: skip
+    shown = [(amount, name) for amount, name in parts if amount]
+    first = shown[0][0] if shown else us
+    ago = first < 0
+    words = []
+    for amount, name in shown:
+        amount = -amount if ago else amount
+        words.append(f"{amount} {name}{'' if amount == 1 else 's'}")
+    if second or fraction:
+        minus = "-" if (us < 0) != ago else ""
+        words.append(f"{minus}{second}{fraction_text(fraction)} sec"
+                     f"{'' if second == 1 and not fraction else 's'}")  # fmt: skip
+    return f"@ {' '.join(words) or '0'}{' ago' if ago else ''}"
+
+
+def _sql_standard(value: Interval) -> str:
+    months, days, us = value
+    negative = months < 0 or days < 0 or us < 0
+    positive = months > 0 or days > 0 or us > 0
+    years, rest = _year_month(months)
+    hours, minutes, second, fraction = _split_clock(us)
+    tail = f"{second:02d}{fraction_text(fraction)}"
+    if not negative and not positive:
+        return "0"
+    if (negative and positive) or (months and (days or us)):
+        return (
+            f"{'-' if months < 0 else '+'}{abs(years)}-{abs(rest)} "
+            f"{'-' if days < 0 else '+'}{abs(days)} "
+            f"{'-' if us < 0 else '+'}{hours}:{minutes:02d}:{tail}"
+        )
+    minus = "-" if negative else ""
+    if months:
+        return f"{minus}{abs(years)}-{abs(rest)}"
+    if days:
+        return f"{minus}{abs(days)} {hours}:{minutes:02d}:{tail}"
+    return f"{minus}{hours}:{minutes:02d}:{tail}"
+
+
+def _iso_8601(value: Interval) -> str:
+    months, days, us = value
+    years, rest = _year_month(months)
+    hours, minutes, second, fraction = _split_clock(us)
+    sign = "-" if us < 0 else ""
+    out = "P"
+    for amount, letter in ((years, "Y"), (rest, "M"), (days, "D")):
+        out += f"{amount}{letter}" if amount else ""
+    clock = f"{sign}{hours}H" if hours else ""
+    clock += f"{sign}{minutes}M" if minutes else ""
+    clock += f"{sign}{second}{fraction_text(fraction)}S" if second or fraction else ""
+    out += f"T{clock}" if clock else ""
+    return out if out != "P" else "PT0S"
+
+
+_STYLES: Final[dict[str, Callable[[Interval], str]]] = {
+    "postgres": _postgres,
+    "postgres_verbose": _verbose,
+    "sql_standard": _sql_standard,
+    "iso_8601": _iso_8601,
+}
+
+
+def interval_text(value: Interval, styles: Styles) -> str:
+    """In the session's IntervalStyle."""
+    return _STYLES[styles.interval_style](value)
+
+
+# ------------------------------------------------------------ the type
+
+# typmod: high 16 bits the fields allowed, low 16 the precision
+_FULL_RANGE: Final = 0x7FFF
+_FIELD_BITS: Final = {"month": 1, "year": 2, "day": 3, "hour": 10, "minute": 11, "second": 12}
+
+
+def _fit(value: Interval, typmod: int, explicit: bool) -> Interval:  # noqa: FBT001
+    months, days, us = value
+    fields, precision = typmod >> 16 & 0xFFFF, typmod & 0xFFFF
+    allowed = {name for name, bit in _FIELD_BITS.items() if fields >> bit & 1}
+    if fields != _FULL_RANGE and allowed:
+        # Fields below the last one allowed are cut; those above are kept, as in PostgreSQL.
+        if allowed <= {"year"}:
+            months, days, us = int(months / 12) * 12, 0, 0
+        elif allowed <= {"year", "month"}:
+            days = us = 0
+        elif allowed <= {"day"}:
+            us = 0
+        elif "second" not in allowed:
+            step = US_PER_MINUTE if "minute" in allowed else US_PER_HOUR
+            us = (abs(us) // step * step) * (1 if us >= 0 else -1)
+    return months, days, round_us(us, precision) if precision != 0xFFFF else us
+
+
+def _typmod_in(modifiers: tuple[str, ...]) -> int:
+    fields = int(modifiers[0])
+    precision = int(modifiers[1]) if len(modifiers) > 1 else 0xFFFF
+    if precision != 0xFFFF and precision < 0:
+        raise SqlError("22023", f"INTERVAL({precision}) precision must not be negative")
+    return (fields & 0xFFFF) << 16 | min(precision, 0xFFFF if precision == 0xFFFF else 6)
+
+
+def _typmod_out(typmod: int) -> str:
+    fields, precision = typmod >> 16 & 0xFFFF, typmod & 0xFFFF
+    names = [name for name in ("year", "month", "day", "hour", "minute", "second")
+             if fields != _FULL_RANGE and fields >> _FIELD_BITS[name] & 1]  # fmt: skip
+    text = ""
+    if names:
+        text = f" {names[0]}" if len(names) == 1 else f" {names[0]} to {names[-1]}"
+    return text if precision == 0xFFFF else f"{text}({precision})"
+
+
+def _input(text: str, typmod: int, ctx: EvalContext) -> Interval:
+    value = parse_interval(text)
+    return value if typmod < 0 else _fit(value, typmod, explicit=False)
+
+
+def _output(value: Interval, ctx: EvalContext) -> str:
+    return interval_text(value, ctx.styles)
+
+
+def _send(value: Interval) -> bytes:
+    return _WIRE.pack(value[2], value[1], value[0])
+
+
+def _unpack(data: bytes) -> Interval:
+    us, days, months = _WIRE.unpack(data)
+    return months, days, us
+
+
+def _receive(data: bytes, typmod: int, ctx: EvalContext) -> Interval:
+    if len(data) != 16:
+        raise bad_length()
+    value = _unpack(data)
+    return value if typmod < 0 else _fit(value, typmod, explicit=False)
+
+
+@forms.helper
+def interval_span(value: Interval) -> int:
+    """Microseconds with months of 30 days: what intervals compare by."""
+    return value[2] + value[1] * US_PER_DAY + value[0] * _US_PER_MONTH
+
+
+def _key_value(value: Interval) -> bytes:
+    return (interval_span(value) + (1 << 95)).to_bytes(12, "big")
+
+
+types: Final = (
+    sql_type(
+        "interval",
+        input=_input,
+        output=_output,
+        receive=_receive,
+        plain_send=_send,
+        shape="b",
+        pack=_send,
+        unpack=_unpack,
+        key=KeyKind.BYTES,
+        key_value=_key_value,
+        native=False,
+        sort_key=interval_span,
+        typmod_in=_typmod_in,
+        typmod_out=_typmod_out,
+        apply_typmod=_fit,
+    ),
+)
+
+forms.comparisons(
+    "interval", "interval", " ".join(f"interval_{name}" for name in six("").split()),
+    "interval_span({0}) {op} interval_span({1})",
+)  # fmt: skip
+
+
+# ------------------------------------------------------------ arithmetic
+
+
+@forms.function("interval_pl(interval,interval)")
+def interval_add(left: Interval, right: Interval) -> Interval:
+    """Field by field; 22008."""
+    return check_interval(left[0] + right[0], left[1] + right[1], left[2] + right[2])
+
+
+@forms.function("interval_mi(interval,interval)")
+def interval_sub(left: Interval, right: Interval) -> Interval:
+    """Field by field; 22008."""
+    return check_interval(left[0] - right[0], left[1] - right[1], left[2] - right[2])
+
+
+@forms.function("interval_um(interval)")
+def interval_neg(value: Interval) -> Interval:
+    """Field by field; 22008."""
+    return check_interval(-value[0], -value[1], -value[2])
+
+
+def _scaled(value: Interval, factor: float) -> Interval:
+    months = value[0] * factor
+    whole_months = int(months)
+    days = value[1] * factor
+    whole_days = int(days)
+    # What is left of months goes to days of 30, rounded to whole microseconds.
+    month_days = round((months - whole_months) * 30, 6)
+    whole_month_days = int(month_days)
+    seconds = (days - whole_days + month_days - whole_month_days) * 86400
+    seconds = round(seconds, 6)
+    carried = int(seconds / 86400) if abs(seconds) >= 86400 else 0
+    us = round(value[2] * factor + (seconds - carried * 86400) * US_PER_SECOND)
+    return check_interval(whole_months, whole_days + whole_month_days + carried, us)
+
+
+@forms.function("interval_mul(interval,float8)")
+def interval_mul(value: Interval, factor: float) -> Interval:
+    """Fractions of months become days, of days time; 22008."""
+    if factor != factor or factor in (float("inf"), float("-inf")):
+        raise SqlError("22008", "interval out of range")
+    return _scaled(value, factor)
+
+
+@forms.function("mul_d_interval(float8,interval)")
+def mul_interval(factor: float, value: Interval) -> Interval:
+    """The same the other way round."""
+    return interval_mul(value, factor)
+
+
+@forms.function("interval_div(interval,float8)")
+def interval_div(value: Interval, divisor: float) -> Interval:
+    """22012, 22008."""
+    if divisor == 0:
+        raise division_by_zero()
+    months = value[0] / divisor
+    whole_months = int(months)
+    days = value[1] / divisor
+    whole_days = int(days)
+    month_days = round((months - whole_months) * 30, 6)
+    whole_month_days = int(month_days)
+    seconds = round((days - whole_days + month_days - whole_month_days) * 86400, 6)
+    us = round(value[2] / divisor + seconds * US_PER_SECOND)
+    return check_interval(whole_months, whole_days + whole_month_days, us)
+
+
+@forms.function("justify_hours(interval)")
+def justify_hours(value: Interval) -> Interval:
+    """Whole days of time become days."""
+    months, days, us = value
+    whole = (
+        int(us / US_PER_DAY) if abs(us) < 2**53 else abs(us) // US_PER_DAY * (-1 if us < 0 else 1)
+    )
+    us -= whole * US_PER_DAY
+    days += whole
+    if days > 0 > us:
+        return months, days - 1, us + US_PER_DAY
+    if days < 0 < us:
+        return months, days + 1, us - US_PER_DAY
+    return months, days, us
+
+
+@forms.function("justify_days(interval)")
+def justify_days(value: Interval) -> Interval:
+    """30 days become a month."""
+    months, days, us = value
+    whole = abs(days) // 30 * (-1 if days < 0 else 1)
+    days -= whole * 30
+    months += whole
+    if months > 0 > days:
+        return months - 1, days + 30, us
+    if months < 0 < days:
+        return months + 1, days - 30, us
+    return months, days, us
+
+
+@forms.function("justify_interval(interval)")
+def justify_interval(value: Interval) -> Interval:
+    """Both, with one sign."""
+    months, days, us = justify_days(justify_hours(value))
+    if months > 0 and (days < 0 or (days == 0 and us < 0)):
+        months, days = months - 1, days + 30
+    elif months < 0 and (days > 0 or (days == 0 and us > 0)):
+        months, days = months + 1, days - 30
+    if days > 0 > us:
+        days, us = days - 1, us + US_PER_DAY
+    elif days < 0 < us:
+        days, us = days + 1, us - US_PER_DAY
+    return months, days, us
+
+
+forms.templates(
+    {
+        "isfinite(interval)": "True",
+        "interval_larger(interval,interval)":
+            "({0} if interval_span({0}) > interval_span({1}) else {1})",
+        "interval_smaller(interval,interval)":
+            "({0} if interval_span({0}) < interval_span({1}) else {1})",
+    }
+)  # fmt: skip
+
+
+@forms.function("make_interval(int4,int4,int4,int4,int4,int4,float8)")
+def make_interval(*fields: Any) -> Interval:
+    """Years, months, weeks, days, hours, minutes, seconds; 22008."""
+    years, months, weeks, days, hours, minutes, seconds = fields
+    us = hours * US_PER_HOUR + minutes * US_PER_MINUTE + round(seconds * US_PER_SECOND)
+    return check_interval(years * 12 + months, weeks * 7 + days, us)

@@ -1,0 +1,130 @@
+"""The reg* types: oids that read and show names, looked up as the session sees them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from heliosd.errors import SqlError
+from heliosd.types.context import EvalContext
+from heliosd.types.declare import Forms, six, sql_type
+from heliosd.types.failures import bad_length
+from heliosd.types.names import parse_qualified_name
+from heliosd.types.quoting import quote_identifier, quote_qualified
+from heliosd.types.registry import KeyKind, SqlType
+
+forms: Final = Forms()
+
+_OID: Final = struct.Struct(">I")
+
+# type -> (kind of CatalogLookup, what an error calls it, SQLSTATE when there is none)
+_KINDS: Final = {
+    "regclass": ("relation", "relation", "42P01"),
+    "regtype": ("type", "type", "42704"),
+    "regproc": ("function", "function", "42883"),
+    "regprocedure": ("procedure", "function", "42883"),
+    "regoper": ("operator", "operator", "42883"),
+    "regoperator": ("operator_signature", "operator", "42883"),
+    "regnamespace": ("schema", "schema", "3F000"),
+    "regrole": ("role", "role", "42704"),
+    "regcollation": ("collation", "collation", "42704"),
+    "regconfig": ("config", "text search configuration", "42704"),
+    "regdictionary": ("dictionary", "text search dictionary", "42704"),
+}
+_UNQUALIFIED: Final = frozenset({"regnamespace", "regrole"})
+# Their text has more than a name: arguments, modifiers, operator characters.
+_WHOLE_TEXT: Final = frozenset({"regtype", "regprocedure", "regoper", "regoperator"})
+
+
+def find_oid(type_name: str, text: str, ctx: EvalContext) -> int | None:
+    """The oid that a text names; None when nothing has that name. 42602."""
+    if text == "-":
+        return 0
+    if text.isdigit() and len(text) <= 10:
+        return int(text)
+    kind = _KINDS[type_name][0]
+    name = (text,) if type_name in _WHOLE_TEXT else parse_qualified_name(text)
+    return ctx.catalog.find_oid(kind, name)
+
+
+def _input(type_name: str) -> Callable[[str, int, EvalContext], int]:
+    _, what, sqlstate = _KINDS[type_name]
+
+    def read(text: str, typmod: int, ctx: EvalContext) -> int:
+        found = find_oid(type_name, text, ctx)
+        if found is None:
+            whole = type_name in _WHOLE_TEXT
+            shown = text if whole else ".".join(parse_qualified_name(text))
+            raise SqlError(sqlstate, f'{what} "{shown}" does not exist')
+        return found
+
+    return read
+
+
+def _output(type_name: str) -> Callable[[int, EvalContext], str]:
+    kind = _KINDS[type_name][0]
+
+    def show(value: int, ctx: EvalContext) -> str:
+        if value == 0:
+            return "-"
+        found = ctx.catalog.find_name(kind, value)
+        if found is None:
+            return str(value)
+        schema, name = found
+        if type_name in _WHOLE_TEXT:
+            return name if not schema else f"{quote_identifier(schema)}.{name}"
+        if not schema or ctx.catalog.is_visible(kind, value):
+            return quote_identifier(name)
+        return quote_qualified(schema, name)
+
+    return show
+
+
+def _receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
+    if len(data) != 4:
+        raise bad_length()
+    return int(_OID.unpack(data)[0])
+
+
+def _make(name: str) -> SqlType:
+    return sql_type(
+        name,
+        input=_input(name),
+        output=_output(name),
+        receive=_receive,
+        plain_send=_OID.pack,
+        shape="q",
+        key=KeyKind.INT,
+    )
+
+
+types: Final = tuple(map(_make, _KINDS))
+
+
+def _to_reg(type_name: str) -> None:
+    def convert(ctx: EvalContext, text: str) -> int | None:
+        try:
+            return find_oid(type_name, text, ctx)
+        except SqlError as error:
+            if error.sqlstate == "42602":
+                raise
+            return None
+
+    forms.function(f"to_{type_name}(text)", needs_context=True)(convert)
+
+
+for _name in (
+    "regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regnamespace",
+    "regrole", "regcollation",
+):  # fmt: skip
+    _to_reg(_name)
+
+
+@forms.function("regclass(text)", needs_context=True)
+def text_to_regclass(ctx: EvalContext, text: str) -> int:
+    """42P01."""
+    return _input("regclass")(text, -1, ctx)
+
+
+forms.comparisons("oidvector", "oidvector", six("oidvector"), "{0}.elements {op} {1}.elements")
