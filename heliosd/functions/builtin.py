@@ -9,6 +9,7 @@ from typing import Any, Final
 from heliosd.functions import (
     aggregates,
     arrays,
+    datetime,
     json,
     mathematics,
     pattern,
@@ -32,6 +33,7 @@ from heliosd.types.oids import OIDS, oid_of
 MODULES: Final[tuple[ModuleType, ...]] = (
     aggregates,
     arrays,
+    datetime,
     json,
     mathematics,
     pattern,
