@@ -204,12 +204,14 @@ class WriteSet:
         saved = savepoints[-1][0] if savepoints else -1
         if written > saved and (not live or written > live[-1]):
             rows[key] = (row, command, old[2])  # nobody can see the version in between
-        elif not savepoints and live and written <= live[0]:
-            rows[key] = (row, command, (old[0], written, None))  # all see this one at least
-        else:
-            rows[key] = (row, command, old)
-            if savepoints and writes.from_command <= saved:
-                self._undo.append((rows, key))
+            return writes
+        if old[2] is not None and written <= min(
+            live[0] if live else command, savepoints[0][0] if savepoints else command
+        ):
+            old = (old[0], written, None)  # all who look back see this one at least
+        rows[key] = (row, command, old)
+        if savepoints and writes.from_command <= saved:
+            self._undo.append((rows, key))
         return writes
 
     def spill(self, tree_id: int, spec: TreeSpec, xid: int, pages: PageSource) -> Delta:
