@@ -188,10 +188,8 @@ class TransactionManager:
                 self.serializable.commit(transaction.serializable, keys)
                 transaction.serializable = None
             changes = self._changes(transaction, small)
-            if changes or any(not one.tree.spec.temporary for one in prepared):
-                lsn = self.log.append(transaction.xid, changes)
-            else:
-                lsn = self.roots.newest.lsn
+            # Even without changes (temporary trees): its LSN tells this root from the one before.
+            lsn = self.log.append(transaction.xid, changes)
         except BaseException:
             self._unwatch(transaction)
             self.rollback(transaction)
