@@ -73,7 +73,7 @@ class LmdbStore:
                 sync=fsync,
                 metasync=fsync,
                 readahead=False,  # pages are read at random: read-ahead would evict others' cache
-                meminit=False,
+                meminit=True,  # else the slack of its pages shows what this memory held before
                 max_readers=_READERS_MAX,
                 max_spare_txns=8,
                 readonly=read_only,
