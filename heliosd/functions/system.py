@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from heliosd.errors import SqlError
+from heliosd.types.builtin import TYPES
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
 from heliosd.types.names import parse_qualified_name
-from heliosd.types.quoting import quote_qualified
-from heliosd.types.registry import CallTypes
+from heliosd.types.quoting import quote_identifier, quote_qualified
+from heliosd.types.registry import CallTypes, SqlType
 
 forms: Final = Forms()
 
@@ -437,3 +438,69 @@ def pg_collation_for(types: CallTypes) -> Callable[[Any], str | None]:
     if not kind.collatable:
         raise SqlError("42804", f"collations are not supported by type {kind.display}")
     return lambda _: '"default"'
+
+
+@forms.function("format_type(oid,int4)", needs_context=True)
+def format_type(ctx: EvalContext, oid: int | None, typmod: int | None) -> str | None:
+    """A type as SQL writes it, with its modifier: numeric(10,2), timestamp(3) with time zone."""
+    if oid is None:
+        return None
+    kind = TYPES.by_oid.get(oid)
+    if kind is None:
+        found = ctx.catalog.find_name("type", oid)
+        if found is None:
+            return "???" if oid else "-"
+        visible = not found[0] or ctx.catalog.is_visible("type", oid)
+        return quote_identifier(found[1]) if visible else quote_qualified(*found)
+    return type_text(kind, -1 if typmod is None else typmod, has_typmod=typmod is not None)
+
+
+def type_text(kind: SqlType, typmod: int, *, has_typmod: bool = True) -> str:
+    """The name of a built-in type with its modifier."""
+    if kind.is_array:
+        return type_text(TYPES.by_oid[kind.element], typmod, has_typmod=has_typmod) + "[]"
+    if kind.name == "bpchar" and typmod < 0 and has_typmod:
+        return "bpchar"
+    name = kind.display if kind.sql_name else quote_identifier(kind.name)
+    if typmod < 0 or kind.typmod_out is None:
+        return name
+    modifier = kind.typmod_out(typmod)
+    first, space, rest = name.partition(" ")
+    if space and first in ("time", "timestamp"):
+        return f"{first}{modifier} {rest}"
+    return name + modifier
+
+
+@forms.function("pg_relation_is_publishable(regclass)", needs_context=True)
+def pg_relation_is_publishable(ctx: EvalContext, oid: int) -> bool | None:
+    """System relations are not; NULL for none."""
+    found = ctx.catalog.find_name("relation", oid)
+    return None if found is None else found[0] not in ("pg_catalog", "information_schema")
+
+
+@forms.function("pg_relation_filenode(regclass)", needs_context=True)
+def pg_relation_filenode(ctx: EvalContext, oid: int) -> int | None:
+    """The relation's own oid: it has no file."""
+    return oid if ctx.catalog.find_name("relation", oid) else None
+
+
+@forms.function("pg_my_temp_schema()", needs_context=True)
+def pg_my_temp_schema(ctx: EvalContext) -> int:
+    """The session's temporary schema; 0 while it has none."""
+    for name in ctx.catalog.search_path(implicit=True):
+        if name.startswith("pg_temp_"):
+            return ctx.catalog.find_oid("schema", (name,)) or 0
+    return 0
+
+
+@forms.function("pg_is_other_temp_schema(oid)", needs_context=True)
+def pg_is_other_temp_schema(ctx: EvalContext, oid: int) -> bool:
+    """Whether it is the temporary schema of another session."""
+    found = ctx.catalog.find_name("schema", oid)
+    return found is not None and found[1].startswith("pg_temp_") and oid != pg_my_temp_schema(ctx)
+
+
+@forms.function("pg_tablespace_location(oid)")
+def pg_tablespace_location(oid: int) -> str:
+    """Empty: both tablespaces rest in the data directory."""
+    return ""
