@@ -173,7 +173,12 @@ class TransactionManager:
         if not writes and not transaction.specs:
             return self._commit_nothing(transaction, on_publish)
         if not transaction.specs and transaction.serializable is None:
-            done = self._commit_points(transaction)
+            try:
+                done = self._commit_points(transaction)
+            except BaseException:
+                if self.failure is None:
+                    self.rollback(transaction)
+                raise
             if done is not None:
                 self.commits += 1
                 if on_publish is not None:
@@ -236,7 +241,7 @@ class TransactionManager:
                 changes.append((spec.tree_id, key, packed))
             points.append((tree, place, key, row))
         xid = transaction.xid
-        lsn = self.log.append(xid, changes) if changes else newest.lsn
+        lsn = self.log.append(xid, changes)
         root = newest.successor() if newest.pins else newest
         edit = Edit(self.pages, root.token)
         try:
