@@ -1,0 +1,526 @@
+"""Function calls: plain, set-returning, aggregate and window ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from heliosd.errors import SqlError, not_supported
+from heliosd.functions.registry import SqlAggregate, SqlFunction, SqlWindowFunction
+from heliosd.sql.bind.coerce import (
+    coerce,
+    collation_of,
+    explicit_cast,
+    input_collation,
+    location,
+    settle,
+    to_boolean,
+)
+from heliosd.sql.bind.names import bind_field, find_rel
+from heliosd.sql.bind.resolve import ANY, UNKNOWN, AmbiguousError, Candidate
+from heliosd.sql.bind.sorting import sort_key
+from heliosd.sql.bind.state import Level, UnknownLiteral
+from heliosd.sql.bind.windows import window_number
+from heliosd.sql.bound import (
+    AggregateCall,
+    ArrayConstructor,
+    Call,
+    CallForm,
+    Expr,
+    Privilege,
+    SetReturningCall,
+    SortKey,
+    WindowCall,
+)
+from heliosd.sql.bound.walk import has_aggregate, has_window, walk
+from heliosd.sql.tree.expressions import ColumnRef, FunctionCall, NamedArgument
+
+if TYPE_CHECKING:
+    from heliosd.functions.registry import AnyFunction
+
+AGGREGATE_CLAUSES: Final = frozenset(
+    {"SELECT", "HAVING", "ORDER BY", "DISTINCT ON", "window definitions"}
+)
+WINDOW_CLAUSES: Final = frozenset({"SELECT", "ORDER BY", "DISTINCT ON"})
+SET_CLAUSES: Final = frozenset({"SELECT", "ORDER BY", "DISTINCT ON", "FROM", "GROUP BY"})
+
+
+def bind_call(level: Level, tree: FunctionCall) -> Expr:
+    name = _function_name(level, tree)
+    trees = tree.arguments
+    if name is not None and any(isinstance(each, NamedArgument) for each in trees):
+        return _bind_named(level, tree, name)
+    arguments = [_argument(level, each) for each in trees]
+    if name is None:
+        raise _no_function(level, tree, arguments)
+    ordered = [sort_key(level, each) for each in tree.order_by] if tree.within_group else []
+    inputs = tuple(a.type for a in (*arguments, *(key.expression for key in ordered)))
+    candidate = _choose(level, tree, name, arguments, inputs)
+    if isinstance(candidate, Expr):
+        return candidate
+    return make_call(level, tree, candidate, arguments, ordered)
+
+
+def _argument(level: Level, tree: FunctionCall | object) -> Expr:
+    return level.expression(tree)  # type: ignore[arg-type]
+
+
+def _function_name(level: Level, tree: FunctionCall) -> str | None:
+    """The bare name when pg_catalog (where all functions live) is meant; None otherwise."""
+    names = tree.name
+    if len(names) == 1 or names[-2] == "pg_catalog":
+        return names[-1]
+    if level.state.catalog.schema(names[-2]) is None:
+        raise SqlError("3F000", f'schema "{names[-2]}" does not exist', position=tree.position)
+    return None
+
+
+def _choose(
+    level: Level,
+    tree: FunctionCall,
+    name: str,
+    arguments: list[Expr],
+    inputs: tuple[int, ...],
+) -> Candidate | Expr:
+    resolver = level.state.resolver
+    candidates = resolver.candidates(name, len(inputs), spread=tree.variadic)
+    if not any(c.arguments == inputs for c in candidates) and _plain(tree) and len(inputs) == 1:
+        cast = _as_cast(level, tree, name, arguments[0])
+        if cast is not None:
+            return cast
+    try:
+        found = resolver.choose(candidates, inputs)
+    except AmbiguousError:
+        raise SqlError(
+            "42725",
+            f"function {_signature(level, tree, inputs)} is not unique",
+            hint="Could not choose a best candidate function. "
+            "You might need to add explicit type casts.",
+            position=tree.position,
+        ) from None
+    if found is None:
+        if _plain(tree) and len(arguments) == 1 and len(tree.name) == 1:
+            column = _as_column(level, tree, name, arguments[0])
+            if column is not None:
+                return column
+        if not inputs and any(
+            isinstance(f, SqlAggregate) and not tree.star for f in resolver.functions.named(name)
+        ):
+            raise SqlError(
+                "42883",
+                f"function {_signature(level, tree, inputs)} does not exist",
+                hint=_HINT,
+                position=tree.position,
+            )
+        raise _no_function(level, tree, arguments, inputs)
+    return found
+
+
+def _plain(tree: FunctionCall) -> bool:
+    return not (
+        tree.star or tree.distinct or tree.order_by or tree.filter or tree.over or tree.variadic
+    )
+
+
+def _as_cast(level: Level, tree: FunctionCall, name: str, argument: Expr) -> Expr | None:
+    """`int4(x)` where a type is called so: a cast that needs no function."""
+    state = level.state
+    kind = state.types.by_name.get(name)
+    if kind is None or kind.is_pseudo:
+        return None
+    if argument.type == UNKNOWN:
+        return explicit_cast(state, argument, kind.oid, -1, tree.position)
+    from heliosd.types.registry import CastContext
+
+    path = state.resolver.pathway(argument.type, kind.oid, CastContext.EXPLICIT)
+    if argument.type == kind.oid or path == "relabel":
+        return explicit_cast(state, argument, kind.oid, -1, tree.position)
+    if path == "io" and state.resolver.category(kind.oid) == "S" == state.resolver.category(
+        argument.type
+    ):
+        return explicit_cast(state, argument, kind.oid, -1, tree.position)
+    if path is not None and not state.resolver.functions.named(name):
+        return explicit_cast(state, argument, kind.oid, -1, tree.position)
+    return None
+
+
+def _as_column(level: Level, tree: FunctionCall, name: str, argument: Expr) -> Expr | None:
+    """`name(row)` is `row.name`."""
+    only = tree.arguments[0]
+    if isinstance(only, ColumnRef) and len(only.names) == 1:
+        item = find_rel(level, None, only.names[0], only.position)
+        if item is not None:
+            found = item.find(name, tree.position)
+            if found is not None:
+                return found
+    if argument.type == 2249 and not isinstance(argument, UnknownLiteral):
+        try:
+            return bind_field(level, argument, name, tree.position)
+        except SqlError:
+            return None
+    return None
+
+
+_HINT: Final = (
+    "No function matches the given name and argument types. "
+    "You might need to add explicit type casts."
+)
+
+
+def _signature(level: Level, tree: FunctionCall, inputs: Sequence[int]) -> str:
+    shown = []
+    for index, oid in enumerate(inputs):
+        each = tree.arguments[index] if index < len(tree.arguments) else None
+        prefix = f"{each.name} => " if isinstance(each, NamedArgument) else ""
+        shown.append(prefix + level.state.type_name(oid))
+    return f"{'.'.join(tree.name)}({', '.join(shown)})"
+
+
+def _no_function(
+    level: Level,
+    tree: FunctionCall,
+    arguments: list[Expr],
+    inputs: Sequence[int] | None = None,
+) -> SqlError:
+    types = [a.type for a in arguments] if inputs is None else inputs
+    return SqlError(
+        "42883",
+        f"function {_signature(level, tree, types)} does not exist",
+        hint=_HINT,
+        position=tree.position,
+    )
+
+
+def _bind_named(level: Level, tree: FunctionCall, name: str) -> Expr:
+    """`f(a, size => b)`: the arguments in the function's own order, defaults in between."""
+    positional: list[Expr] = []
+    named: dict[str, Expr] = {}
+    for each in tree.arguments:
+        if isinstance(each, NamedArgument):
+            if each.name in named:
+                raise SqlError(
+                    "42601",
+                    f'argument name "{each.name}" used more than once',
+                    position=each.position,
+                )
+            named[each.name] = level.expression(each.value)
+        elif named:
+            raise SqlError(
+                "42601", "positional argument cannot follow named argument", position=each.position
+            )
+        else:
+            positional.append(level.expression(each))
+    state = level.state
+    for function in state.resolver.functions.named(name):
+        names = getattr(function, "argument_names", ())
+        if not names or not set(named) <= set(names[len(positional) :]):
+            continue
+        ordered: list[Expr] = list(positional)
+        defaults = getattr(function, "defaults", ())
+        first_default = len(function.arguments) - len(defaults)
+        for index in range(len(positional), len(function.arguments)):
+            if names[index] in named:
+                ordered.append(named[names[index]])
+            elif index >= first_default:
+                ordered.append(_default(level, defaults[index - first_default]))
+            else:
+                break
+        if len(ordered) != len(function.arguments):
+            continue
+        inputs = tuple(each.type for each in ordered)
+        candidate = state.resolver.choose([Candidate(function, function.arguments)], inputs)
+        if candidate is not None:
+            return make_call(level, tree, candidate, ordered, [])
+    raise _no_function(level, tree, [*positional, *named.values()])
+
+
+def _default(level: Level, text: str) -> Expr:
+    """A declared default: SQL text of ours."""
+    from heliosd.sql.parser import parse_expression
+
+    return level.expression(parse_expression(text))
+
+
+def make_call(
+    level: Level,
+    tree: FunctionCall,
+    candidate: Candidate,
+    arguments: list[Expr],
+    ordered: list[SortKey],
+) -> Expr:
+    """The node for a chosen function."""
+    state = level.state
+    function = candidate.function
+    if candidate.defaults:
+        texts = function.defaults[-candidate.defaults :]  # type: ignore[union-attr]
+        arguments = [*arguments, *(_default(level, text) for text in texts)]
+        declared = function.arguments
+    else:
+        declared = candidate.arguments
+    inputs = [*arguments, *(key.expression for key in ordered)]
+    actual = state.resolver.instantiate(declared, [a.type for a in inputs], function.result)
+    if actual is None:
+        raise _no_function(level, tree, inputs)
+    types, result = actual
+    fitted = [
+        _fit(level, each, oid, tree, index)
+        for index, (each, oid) in enumerate(zip(inputs, types, strict=True))
+    ]
+    if ordered:
+        ordered = [
+            SortKey(expression, key.descending, key.nulls_first, key.operator)
+            for key, expression in zip(ordered, fitted[len(arguments) :], strict=True)
+        ]
+    spread = tree.variadic
+    if candidate.packed >= 0:
+        element = types[-1]
+        array = state.resolver.array_over(element)
+        packed = tuple(fitted[len(fitted) - candidate.packed :])
+        fitted = fitted[: len(fitted) - candidate.packed]
+        fitted.append(ArrayConstructor(packed, array, element, collation=input_collation(packed)))
+        spread = True
+    _need_execute(level, function)
+    return _node(level, tree, function, tuple(fitted), result, ordered, spread=spread)
+
+
+def _need_execute(level: Level, function: AnyFunction) -> None:
+    """Built-in functions are everybody's; only those that the catalog restricts are checked."""
+    if level.state.catalog.by_oid(function.oid) is not None:
+        level.state.privileges[
+            Privilege("function", function.oid, function.name, "EXECUTE", None, 0)
+        ] = None
+
+
+def _fit(level: Level, argument: Expr, oid: int, tree: FunctionCall, index: int) -> Expr:
+    state = level.state
+    if oid == ANY:
+        return settle(state, argument) if isinstance(argument, UnknownLiteral) else argument
+    at = tree.arguments[index] if index < len(tree.arguments) else tree
+    found = coerce(state, argument, oid, position=location(at))
+    if found is None:
+        raise _no_function(level, tree, [argument])
+    return found
+
+
+def _node(
+    level: Level,
+    tree: FunctionCall,
+    function: AnyFunction,
+    arguments: tuple[Expr, ...],
+    result: int,
+    ordered: list[SortKey],
+    *,
+    spread: bool,
+) -> Expr:
+    state = level.state
+    collation = collation_of(state, arguments, result)
+    compare = input_collation(arguments)
+    shown = ".".join(tree.name)
+    if tree.over is not None:
+        return _window_call(level, tree, function, arguments, result, shown)
+    if isinstance(function, SqlWindowFunction):
+        raise SqlError(
+            "42809",
+            f"window function {function.name} requires an OVER clause",
+            position=tree.position,
+        )
+    if isinstance(function, SqlAggregate):
+        return _aggregate(
+            level, tree, function, arguments, result, ordered, spread=spread, shown=shown
+        )
+    _plain_only(tree, shown)
+    if function.returns_set:
+        if level.clause not in SET_CLAUSES:
+            raise SqlError(
+                "0A000",
+                f"set-returning functions are not allowed in {level.clause}",
+                position=tree.position,
+            )
+        level.set_returning = True
+        return SetReturningCall(function, arguments, result, -1, collation, compare, spread)
+    form = CallForm.SQL_SYNTAX if tree.sql_syntax else CallForm.FUNCTION
+    return Call(function, arguments, result, -1, collation, compare, spread, form)
+
+
+def _plain_only(tree: FunctionCall, shown: str) -> None:
+    """42809 when aggregate syntax stands at a function that is none."""
+    what = ""
+    if tree.star:
+        what = f"{shown}(*) specified, but {shown} is not an aggregate function"
+    elif tree.distinct:
+        what = f"DISTINCT specified, but {shown} is not an aggregate function"
+    elif tree.within_group:
+        what = f"WITHIN GROUP specified, but {shown} is not an aggregate function"
+    elif tree.order_by:
+        what = f"ORDER BY specified, but {shown} is not an aggregate function"
+    elif tree.filter is not None:
+        what = f"FILTER specified, but {shown} is not an aggregate function"
+    if what:
+        raise SqlError("42809", what, position=tree.position)
+
+
+def _aggregate(
+    level: Level,
+    tree: FunctionCall,
+    function: SqlAggregate,
+    arguments: tuple[Expr, ...],
+    result: int,
+    ordered: list[SortKey],
+    *,
+    spread: bool,
+    shown: str,
+) -> Expr:
+    _check_aggregate_syntax(tree, function, shown)
+    if level.clause not in AGGREGATE_CLAUSES:
+        raise SqlError(
+            "42803",
+            f"aggregate functions are not allowed in {level.clause}",
+            position=tree.position,
+        )
+    keys = tuple(ordered or (sort_key(level, each) for each in tree.order_by))
+    condition = _filter(level, tree)
+    for part in (*arguments, *(key.expression for key in keys), *_some(condition)):
+        _check_inside_aggregate(part, tree)
+    if tree.distinct and any(key.expression not in arguments for key in keys):
+        raise SqlError(
+            "42P10",
+            "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list",
+            position=tree.order_by[0].position,
+        )
+    level.aggregates = True
+    direct: tuple[Expr, ...] = ()
+    if function.arity != "n":
+        direct, arguments = arguments[: function.direct], arguments[function.direct :]
+    everything = (*direct, *arguments)
+    return AggregateCall(
+        function,
+        arguments,
+        result,
+        -1,
+        collation_of(level.state, everything, result),
+        tree.star,
+        tree.distinct,
+        keys,
+        condition,
+        direct,
+        input_collation(everything),
+        spread,
+        tree.position,
+    )
+
+
+def _check_aggregate_syntax(tree: FunctionCall, function: SqlAggregate, shown: str) -> None:
+    if not function.arguments and not tree.star:
+        raise SqlError(
+            "42809",
+            f"{shown}(*) must be used to call a parameterless aggregate function",
+            position=tree.position,
+        )
+    if function.arity == "n" and tree.within_group:
+        raise SqlError(
+            "42809",
+            f"{shown} is not an ordered-set aggregate, so it cannot have WITHIN GROUP",
+            position=tree.position,
+        )
+    if function.arity != "n" and not tree.within_group:
+        raise SqlError(
+            "42809",
+            f"WITHIN GROUP is required for ordered-set aggregate {shown}",
+            position=tree.position,
+        )
+
+
+def _check_inside_aggregate(part: Expr, tree: FunctionCall) -> None:
+    if has_aggregate(part):
+        inner = next(n for n in walk(part) if isinstance(n, AggregateCall))
+        raise SqlError(
+            "42803", "aggregate function calls cannot be nested", position=inner.position
+        )
+    if has_window(part):
+        raise SqlError(
+            "42803",
+            "aggregate function calls cannot contain window function calls",
+            position=tree.position,
+        )
+    if any(isinstance(n, SetReturningCall) for n in walk(part)):
+        raise SqlError(
+            "0A000",
+            "aggregate function calls cannot contain set-returning function calls",
+            hint="You might be able to move the set-returning function into a LATERAL FROM item.",
+            position=tree.position,
+        )
+
+
+def _some(expression: Expr | None) -> tuple[Expr, ...]:
+    return () if expression is None else (expression,)
+
+
+def _filter(level: Level, tree: FunctionCall) -> Expr | None:
+    if tree.filter is None:
+        return None
+    kept, level.clause = level.clause, "FILTER"
+    try:
+        return to_boolean(level.state, level.expression(tree.filter), "FILTER", tree.filter)
+    finally:
+        level.clause = kept
+
+
+def _window_call(
+    level: Level,
+    tree: FunctionCall,
+    function: AnyFunction,
+    arguments: tuple[Expr, ...],
+    result: int,
+    shown: str,
+) -> Expr:
+    if isinstance(function, SqlFunction):
+        raise SqlError(
+            "42809",
+            f"OVER specified, but {shown} is not a window function nor an aggregate function",
+            position=tree.position,
+        )
+    if level.clause not in WINDOW_CLAUSES:
+        raise SqlError(
+            "42P20",
+            f"window functions are not allowed in {level.clause}",
+            position=tree.position,
+        )
+    if tree.distinct:
+        raise SqlError(
+            "0A000",
+            "DISTINCT is not implemented for window functions",
+            position=tree.position,
+        )
+    if tree.order_by:
+        raise SqlError(
+            "0A000",
+            "aggregate ORDER BY is not implemented for window functions",
+            position=tree.position,
+        )
+    if isinstance(function, SqlAggregate):
+        _check_aggregate_syntax(tree, function, shown)
+    elif tree.filter is not None:
+        raise SqlError(
+            "0A000",
+            "FILTER is not implemented for non-aggregate window functions",
+            position=tree.position,
+        )
+    if any(has_window(argument) for argument in arguments):
+        raise SqlError("42P20", "window function calls cannot be nested", position=tree.position)
+    assert tree.over is not None
+    if tree.within_group:
+        raise not_supported("OVER for ordered-set aggregates", position=tree.position)
+    condition = _filter(level, tree)
+    number = window_number(level, tree.over)
+    return WindowCall(
+        function,
+        arguments,
+        number,
+        result,
+        -1,
+        collation_of(level.state, arguments, result),
+        tree.star,
+        condition,
+        input_collation(arguments),
+        tree.position,
+    )

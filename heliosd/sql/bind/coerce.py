@@ -1,0 +1,299 @@
+"""Coercions: unknown literals become typed, casts become nodes, lengths are applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from heliosd.errors import SqlError
+from heliosd.sql.bind.resolve import ANY, POLYMORPHIC, UNKNOWN
+from heliosd.sql.bind.state import BindState, UnknownLiteral
+from heliosd.sql.bound import (
+    BOOL,
+    Cast,
+    CastForm,
+    CastMethod,
+    Collate,
+    Const,
+    ElementValue,
+    Expr,
+    Param,
+    RowConstructor,
+    Var,
+)
+from heliosd.types.registry import CastContext
+
+if TYPE_CHECKING:
+    from heliosd.sql.tree.base import Node
+
+TEXT: Final = 25
+
+CONTEXTS: Final = {
+    CastForm.IMPLICIT: CastContext.IMPLICIT,
+    CastForm.ASSIGNMENT: CastContext.ASSIGNMENT,
+    CastForm.EXPLICIT: CastContext.EXPLICIT,
+}
+
+
+def literal(
+    state: BindState, value: UnknownLiteral, oid: int, typmod: int, form: CastForm
+) -> Const:
+    """A quoted string as a value of type `oid`; the type's own error at the literal's position."""
+    collation = state.collation_of(oid)
+    if value.text is None:
+        return Const(None, oid, typmod, collation)
+    kind = state.type(oid)
+    try:
+        converted = kind.input(value.text, -1, state.scope.context)
+        if typmod >= 0 and kind.apply_typmod is not None:
+            converted = kind.apply_typmod(converted, typmod, form is CastForm.EXPLICIT)
+    except SqlError as error:
+        if not error.position:
+            error.position = value.position
+        raise
+    return Const(converted, oid, typmod, collation)
+
+
+def coerce(
+    state: BindState,
+    expression: Expr,
+    oid: int,
+    typmod: int = -1,
+    form: CastForm = CastForm.IMPLICIT,
+    position: int = 0,
+) -> Expr | None:
+    """`expression` as an `oid`; None when there is no such coercion in this context."""
+    source = expression.type
+    if source == UNKNOWN:
+        if isinstance(expression, UnknownLiteral):
+            if oid in (ANY, UNKNOWN) or oid in POLYMORPHIC:
+                return expression
+            return literal(state, expression, oid, typmod, form)
+        if isinstance(expression, Param):
+            if oid in (ANY, UNKNOWN) or oid in POLYMORPHIC:
+                return expression
+            return with_length(
+                state, state.decide_parameter(expression.number, oid, position), typmod, form
+            )
+    if source == oid:
+        return with_length(state, expression, typmod, form)
+    if oid in (ANY, *POLYMORPHIC):
+        return expression
+    if isinstance(expression, Collate) and not state.type(oid).collatable:
+        expression = expression.argument
+    converted = _convert(state, expression, source, oid, form)
+    if converted is None:
+        return None
+    return with_length(state, converted, typmod, form)
+
+
+def _convert(
+    state: BindState, expression: Expr, source: int, oid: int, form: CastForm
+) -> Expr | None:
+    resolver = state.resolver
+    collation = _kept_collation(state, expression, oid)
+    if source == UNKNOWN:
+        # An unknown column (of a subquery whose output nobody typed) goes through its text.
+        return Cast(expression, CastMethod.IO, oid, -1, collation, form)
+    path = resolver.pathway(source, oid, CONTEXTS[form])
+    if path is None:
+        if oid == 2249 and isinstance(expression, RowConstructor):
+            return expression
+        return None
+    if path == "relabel":
+        return Cast(expression, CastMethod.RELABEL, oid, -1, collation, form)
+    if path == "io":
+        return Cast(expression, CastMethod.IO, oid, -1, collation, form)
+    if path == "array":
+        inner_source, inner_target = resolver.element(source), resolver.element(oid)
+        element = _convert(state, ElementValue(inner_source), inner_source, inner_target, form)
+        return Cast(expression, CastMethod.ARRAY, oid, -1, collation, form, None, element)
+    cast = state.types.cast(source, oid)
+    return Cast(expression, CastMethod.FUNCTION, oid, -1, collation, form, cast)
+
+
+def _kept_collation(state: BindState, expression: Expr, oid: int) -> int:
+    default = state.collation_of(oid)
+    return expression.collation if default and expression.collation else default
+
+
+def with_length(state: BindState, expression: Expr, typmod: int, form: CastForm) -> Expr:
+    """Apply a type modifier (varchar(n), numeric(p,s) ...) unless it holds already."""
+    if typmod < 0 or expression.typmod == typmod:
+        return expression
+    kind = state.type(expression.type)
+    element = kind.element if kind.is_array else 0
+    target = state.type(element) if element else kind
+    if target.apply_typmod is None:
+        return expression
+    if element:
+        inner = Cast(
+            ElementValue(element), CastMethod.LENGTH, element, typmod, expression.collation, form
+        )
+        return Cast(
+            expression,
+            CastMethod.ARRAY,
+            expression.type,
+            typmod,
+            expression.collation,
+            form,
+            None,
+            inner,
+        )
+    return Cast(expression, CastMethod.LENGTH, expression.type, typmod, expression.collation, form)
+
+
+def settle(state: BindState, expression: Expr) -> Expr:
+    """An output whose type nothing decided is text."""
+    if expression.type == UNKNOWN:
+        settled = coerce(state, expression, TEXT)
+        assert settled is not None
+        return settled
+    return expression
+
+
+def explicit_cast(state: BindState, expression: Expr, oid: int, typmod: int, position: int) -> Expr:
+    """`CAST(expression AS type)`; 42846 when there is no such cast."""
+    found = coerce(state, expression, oid, typmod, CastForm.EXPLICIT, position)
+    if found is None:
+        raise SqlError(
+            "42846",
+            f"cannot cast type {state.type_name(expression.type)} to {state.type_name(oid)}",
+            position=position,
+        )
+    if found is expression and not isinstance(expression, Cast) and found.typmod != typmod >= 0:
+        return Cast(found, CastMethod.RELABEL, oid, typmod, found.collation, CastForm.EXPLICIT)
+    return found
+
+
+def to_boolean(state: BindState, expression: Expr, clause: str, tree: Node) -> Expr:
+    """A predicate; 42804 `argument of WHERE must be type boolean, not type integer`."""
+    if expression.type == BOOL:
+        return expression
+    found = coerce(state, expression, BOOL, position=location(tree))
+    if found is None:
+        raise SqlError(
+            "42804",
+            f"argument of {clause} must be type boolean, not type "
+            f"{state.type_name(expression.type)}",
+            position=location(tree),
+        )
+    return found
+
+
+def to_type(
+    state: BindState, expression: Expr, oid: int, what: str, tree: Node, *, returned: bool = False
+) -> Expr:
+    """An argument of a clause: `argument of LIMIT must be type bigint, not type text`."""
+    del returned
+    found = coerce(state, expression, oid, form=CastForm.ASSIGNMENT, position=location(tree))
+    if found is None:
+        raise SqlError(
+            "42804",
+            f"argument of {what} must be type {state.type_name(oid)}, not type "
+            f"{state.type_name(expression.type)}",
+            position=location(tree),
+        )
+    return found
+
+
+def common_type(
+    state: BindState, expressions: Sequence[Expr], context: str, trees: Sequence[Node | int]
+) -> int:
+    """The type of UNION, CASE ...; 42804 `CASE types integer and text cannot be matched`."""
+    types = [expression.type for expression in expressions]
+    found = state.resolver.common_type(types)
+    if found is not None:
+        return found
+    chosen = 0
+    resolver = state.resolver
+    for index, oid in enumerate(types):
+        if oid == UNKNOWN:
+            continue
+        if not chosen:
+            chosen = oid
+        elif oid != chosen:
+            if resolver.category(oid) != resolver.category(chosen):
+                at = trees[index] if index < len(trees) else 0
+                raise SqlError(
+                    "42804",
+                    f"{context} types {state.type_name(chosen)} and {state.type_name(oid)} "
+                    "cannot be matched",
+                    position=at if isinstance(at, int) else location(at),
+                )
+            merged = resolver.common_type([chosen, oid])
+            chosen = merged if merged is not None else chosen
+    raise AssertionError("types that do not mix were found to mix")
+
+
+def to_common(state: BindState, expression: Expr, oid: int, context: str, tree: Node | int) -> Expr:
+    """One branch as the common type; 42846 when only its category fits."""
+    at = tree if isinstance(tree, int) else location(tree)
+    found = coerce(state, expression, oid, position=at)
+    if found is None:
+        raise SqlError(
+            "42846",
+            f"{context} could not convert type {state.type_name(expression.type)} to "
+            f"{state.type_name(oid)}",
+            position=at,
+        )
+    return found
+
+
+def common_typmod(expressions: Sequence[Expr], oid: int) -> int:
+    """The modifier that all branches share, -1 when they differ."""
+    typmods = {e.typmod if e.type == oid else -1 for e in expressions}
+    return typmods.pop() if len(typmods) == 1 else -1
+
+
+def assign(
+    state: BindState, expression: Expr, oid: int, typmod: int, column: str, position: int
+) -> Expr:
+    """A value for a column of a table; 42804 in PostgreSQL's words when it does not fit."""
+    found = coerce(state, expression, oid, typmod, CastForm.ASSIGNMENT, position)
+    if found is None:
+        raise SqlError(
+            "42804",
+            f'column "{column}" is of type {state.type_name(oid)} but expression is of type '
+            f"{state.type_name(expression.type)}",
+            hint="You will need to rewrite or cast the expression.",
+            position=position,
+        )
+    return found
+
+
+def collation_of(state: BindState, arguments: Sequence[Expr], oid: int) -> int:
+    """The collation of a result of type `oid` made from `arguments`."""
+    default = state.collation_of(oid)
+    return (input_collation(arguments) or default) if default else 0
+
+
+def input_collation(arguments: Sequence[Expr]) -> int:
+    """What a function over these arguments compares with: explicit, else any non-default one."""
+    chosen = 0
+    for argument in arguments:
+        collation = argument.collation
+        if not collation:
+            continue
+        if isinstance(argument, Collate):
+            return collation
+        if chosen in (0, 100) or (collation != 100 and isinstance(argument, Var)):
+            chosen = collation
+    return chosen
+
+
+def location(tree: Node) -> int:
+    """Where an expression starts, as PostgreSQL's error positions have it."""
+    best = tree.position
+    for name in ("left", "operand"):
+        inner = getattr(tree, name, None)
+        if inner is not None:
+            start = location(inner)
+            if start and (not best or start < best):
+                best = start
+    operands = getattr(tree, "operands", None)
+    if operands:
+        start = location(operands[0])
+        if start and (not best or start < best):
+            best = start
+    return best

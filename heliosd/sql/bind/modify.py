@@ -1,0 +1,83 @@
+"""UPDATE and DELETE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from heliosd.sql.bind.coerce import to_boolean
+from heliosd.sql.bind.from_items import bind_from, check_names
+from heliosd.sql.bind.state import Level
+from heliosd.sql.bind.table_target import (
+    aim_item,
+    bind_returning,
+    bind_set_list,
+    generated_columns,
+    need,
+    open_aim,
+)
+from heliosd.sql.bind.with_clause import bind_with, finish_with
+from heliosd.sql.bound import Delete, Expr, FromItem, Update
+
+if TYPE_CHECKING:
+    from heliosd.sql.tree import modify as tree_modify
+
+
+def bind_update(parent: Level, tree: tree_modify.Update, settled: bool) -> Any:  # noqa: FBT001
+    del settled
+    state = parent.state
+    level = Level(state, parent)
+    bind_with(level, tree.with_clause)
+    aim = open_aim(level, tree.relation, "update")
+    number = state.new_rel()
+    item = aim_item(level, aim, number)
+    from_items = _others(level, tree.from_items)
+    level.items.insert(0, item)
+    assignments = bind_set_list(level, aim.table, tree.assignments)
+    where = _where(level, tree.where)
+    new = state.new_rel()
+    level.items[0] = aim_item(level, aim, new)
+    returning = bind_returning(level, tree.returning)
+    need(state, aim.table, "UPDATE", [each.column for each in assignments])
+    return Update(
+        aim.table,
+        number,
+        new,
+        aim.alias,
+        assignments,
+        from_items,
+        where,
+        generated_columns(level, aim.table, new),
+        returning,
+        finish_with(level),
+    )
+
+
+def bind_delete(parent: Level, tree: tree_modify.Delete, settled: bool) -> Any:  # noqa: FBT001
+    del settled
+    state = parent.state
+    level = Level(state, parent)
+    bind_with(level, tree.with_clause)
+    aim = open_aim(level, tree.relation, "delete from")
+    number = state.new_rel()
+    item = aim_item(level, aim, number)
+    using = _others(level, tree.using)
+    level.items.insert(0, item)
+    where = _where(level, tree.where)
+    returning = bind_returning(level, tree.returning)
+    need(state, aim.table, "DELETE", None)
+    return Delete(aim.table, number, aim.alias, using, where, returning, finish_with(level))
+
+
+def _others(level: Level, items: tuple[Any, ...]) -> tuple[FromItem, ...]:
+    """FROM or USING beside the target table, which LATERAL there cannot see."""
+    if not items:
+        return ()
+    return bind_from(level, items)
+
+
+def _where(level: Level, tree: Any) -> Expr | None:
+    check_names(level.items[:1], level.items[1:])
+    if tree is None:
+        return None
+    level.clause = "WHERE"
+    return to_boolean(level.state, level.expression(tree), "WHERE", tree)

@@ -1,0 +1,395 @@
+"""Which operator or function is meant: PostgreSQL's rules for overloads (manual, chapter 10).
+
+A `Resolver` holds the two registries and what it already found; it is shared by all sessions. It
+knows types only: binding turns its answers into calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from heliosd.functions.registry import AnyFunction, FunctionRegistry
+from heliosd.types.registry import CastContext, SqlOperator, SqlType, TypeRegistry
+
+UNKNOWN: Final = 705
+ANY: Final = 2276
+TEXT: Final = 25
+RECORD: Final = 2249
+ANYELEMENT: Final = 2283
+ANYARRAY: Final = 2277
+ANYNONARRAY: Final = 2776
+ANYENUM: Final = 3500
+ANYRANGE: Final = 3831
+ANYMULTIRANGE: Final = 4537
+ANYCOMPATIBLE: Final = 5077
+ANYCOMPATIBLEARRAY: Final = 5078
+ANYCOMPATIBLENONARRAY: Final = 5079
+ANYCOMPATIBLERANGE: Final = 5080
+
+_ELEMENT_LIKE: Final = frozenset({ANYELEMENT, ANYNONARRAY, ANYENUM})
+_COMPATIBLE: Final = frozenset({ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY})
+_ARRAYS: Final = frozenset({ANYARRAY, ANYCOMPATIBLEARRAY})
+POLYMORPHIC: Final = frozenset(
+    {
+        ANYELEMENT, ANYARRAY, ANYNONARRAY, ANYENUM, ANYRANGE, ANYMULTIRANGE,
+        ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY, ANYCOMPATIBLERANGE,
+    }
+)  # fmt: skip
+
+_CONTEXT_ORDER: Final = {
+    CastContext.IMPLICIT: 0,
+    CastContext.ASSIGNMENT: 1,
+    CastContext.EXPLICIT: 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to call a function: its declared argument types, spread for this many arguments.
+
+    `packed`: that many of the last arguments are collected into the variadic array (-1: none).
+    `defaults`: that many of the last declared arguments take their default.
+    """
+
+    function: AnyFunction
+    arguments: tuple[int, ...]
+    packed: int = -1
+    defaults: int = 0
+
+
+class AmbiguousError(Exception):
+    """More than one candidate is equally good."""
+
+
+@dataclass(slots=True)
+class Resolver:
+    """The registries and their memo. `types` and `functions` never change; the memo is bounded."""
+
+    types: TypeRegistry
+    functions: FunctionRegistry
+    _operators: dict[tuple[str, int, int], SqlOperator | None] = field(default_factory=dict)
+    _coercible: dict[tuple[int, int, CastContext], bool] = field(default_factory=dict)
+
+    # -- types -------------------------------------------------------------------------------
+
+    def category(self, oid: int) -> str:
+        found = self.types.by_oid.get(oid)
+        return "X" if found is None or oid == UNKNOWN else found.category
+
+    def is_preferred(self, oid: int) -> bool:
+        found = self.types.by_oid.get(oid)
+        return found is not None and found.preferred
+
+    def element(self, oid: int) -> int:
+        """The element type of a true array type, 0 for everything else."""
+        found = self.types.by_oid.get(oid)
+        return found.element if found is not None and found.is_array else 0
+
+    def array_over(self, oid: int) -> int:
+        """The array type over `oid`, 0 when there is none."""
+        found = self.types.by_oid.get(oid)
+        return 0 if found is None else found.array_oid
+
+    def can_coerce(self, source: int, target: int, context: CastContext) -> bool:
+        """Whether a `source` may stand where a `target` is wanted."""
+        if source in (target, UNKNOWN) or target == ANY:
+            return True
+        key = (source, target, context)
+        known = self._coercible.get(key)
+        if known is None:
+            known = self._coercible[key] = self._can_coerce(source, target, context)
+        return known
+
+    def _can_coerce(self, source: int, target: int, context: CastContext) -> bool:
+        if target in _ARRAYS:
+            return self.element(source) != 0
+        if target in (ANYNONARRAY, ANYCOMPATIBLENONARRAY):
+            return self.element(source) == 0
+        if target in (ANYELEMENT, ANYCOMPATIBLE):
+            return True
+        if target in POLYMORPHIC:
+            return False
+        if target == RECORD and self.category(source) == "C":
+            return True
+        return self.pathway(source, target, context) is not None
+
+    def pathway(self, source: int, target: int, context: CastContext) -> str | None:
+        """How to convert: "cast" (declared), "relabel", "array" or "io"; None when not at all."""
+        cast = self.types.cast(source, target)
+        if cast is not None:
+            if _CONTEXT_ORDER[cast.context] > _CONTEXT_ORDER[context]:
+                return None
+            return {"b": "relabel", "i": "io"}.get(cast.method, "cast")
+        source_element, target_element = self.element(source), self.element(target)
+        if source_element and target_element:
+            if source_element == target_element:
+                return "relabel"
+            inner = self.pathway(source_element, target_element, context)
+            return None if inner is None else "array"
+        if target == ANYARRAY and source_element:
+            return "relabel"
+        if context is not CastContext.IMPLICIT:
+            # Anything may go to a string type by assignment, and from one by an explicit cast.
+            if self.category(target) == "S":
+                return "io"
+            if context is CastContext.EXPLICIT and self.category(source) == "S":
+                return "io"
+        return None
+
+    # -- operators ---------------------------------------------------------------------------
+
+    def operator(self, name: str, left: int, right: int) -> SqlOperator | None:
+        """The operator for these operand types (0 on the left: prefix); None when there is none.
+
+        Raises AmbiguousError when PostgreSQL cannot choose either.
+        """
+        key = (name, left, right)
+        found = self.types.operators_exact.get(key)
+        if found is not None:
+            return found
+        if key in self._operators:
+            return self._operators[key]
+        found = self._operator(name, left, right)
+        if len(self._operators) < 10_000:
+            self._operators[key] = found
+        return found
+
+    def _operator(self, name: str, left: int, right: int) -> SqlOperator | None:
+        if left and UNKNOWN in (left, right) and left != right:
+            same = left if right == UNKNOWN else right
+            found = self.types.operator(name, same, same)
+            if found is not None:
+                return found
+        prefix = left == 0
+        inputs = (right,) if prefix else (left, right)
+        signatures = [
+            ((op.right,) if prefix else (op.left, op.right), op)
+            for op in self.types.operators.get(name, ())
+            if (op.left == 0) == prefix
+        ]
+        viable = [
+            (arguments, op)
+            for arguments, op in signatures
+            if all(
+                self.can_coerce(have, want, CastContext.IMPLICIT)
+                for have, want in zip(inputs, arguments, strict=True)
+            )
+        ]
+        if not viable:
+            return None
+        if len(viable) == 1:
+            return viable[0][1]
+        chosen = self.select([arguments for arguments, _ in viable], inputs)
+        if chosen is None:
+            raise AmbiguousError
+        return viable[chosen][1]
+
+    # -- functions ---------------------------------------------------------------------------
+
+    def candidates(self, name: str, count: int, *, spread: bool) -> list[Candidate]:
+        """The overloads of `name` that can be called with `count` arguments.
+
+        `spread`: the call says VARIADIC, so its last argument is the array itself.
+        """
+        found: list[Candidate] = []
+        for function in self.functions.named(name):
+            declared = function.arguments
+            fixed = len(declared)
+            if fixed == count:
+                found.append(Candidate(function, declared))
+            if function.variadic and not spread:
+                if function.variadic == ANY:
+                    if count >= fixed and count != fixed:
+                        more = (ANY,) * (count - fixed)
+                        found.append(Candidate(function, declared + more))
+                    continue
+                if count >= fixed:
+                    packed = count - fixed + 1
+                    types = declared[:-1] + (function.variadic,) * packed
+                    found.append(Candidate(function, types, packed=packed))
+                continue
+            defaults = len(getattr(function, "defaults", ()))
+            if defaults and fixed - defaults <= count < fixed:
+                found.append(Candidate(function, declared[:count], defaults=fixed - count))
+        return found
+
+    def choose(self, candidates: Sequence[Candidate], inputs: tuple[int, ...]) -> Candidate | None:
+        """The candidate for these argument types; raises AmbiguousError."""
+        exact = [c for c in candidates if c.arguments == inputs]
+        if exact:
+            # Not packing, no defaults comes first: the order of `candidates` says so.
+            return min(exact, key=lambda c: (c.packed >= 0, c.defaults))
+        viable = [
+            c
+            for c in candidates
+            if all(
+                self.can_coerce(have, want, CastContext.IMPLICIT)
+                for have, want in zip(inputs, c.arguments, strict=True)
+            )
+        ]
+        if not viable:
+            return None
+        plain = [c for c in viable if c.packed < 0]
+        distinct: dict[tuple[int, ...], Candidate] = {}
+        for candidate in (*plain, *(c for c in viable if c.packed >= 0)):
+            distinct.setdefault(candidate.arguments, candidate)
+        viable = list(distinct.values())
+        if len(viable) == 1:
+            return viable[0]
+        chosen = self.select([c.arguments for c in viable], inputs)
+        if chosen is None:
+            raise AmbiguousError
+        return viable[chosen]
+
+    # -- the common rules --------------------------------------------------------------------
+
+    def select(self, signatures: Sequence[tuple[int, ...]], inputs: tuple[int, ...]) -> int | None:
+        """The index of the best of several viable signatures; None when there is none."""
+        keep = list(range(len(signatures)))
+        keep = self._most(
+            keep,
+            lambda i: sum(
+                have != UNKNOWN and have == want
+                for have, want in zip(inputs, signatures[i], strict=True)
+            ),
+        )
+        if len(keep) == 1:
+            return keep[0]
+        categories = [self.category(have) for have in inputs]
+        keep = self._most(
+            keep,
+            lambda i: sum(
+                have != UNKNOWN
+                and (have == want or (self.category(want) == category and self.is_preferred(want)))
+                for have, want, category in zip(inputs, signatures[i], categories, strict=True)
+            ),
+        )
+        if len(keep) == 1:
+            return keep[0]
+        unknown = [n for n, have in enumerate(inputs) if have == UNKNOWN]
+        if not unknown:
+            return None
+        narrowed = self._by_category(keep, signatures, unknown)
+        if len(narrowed) == 1:
+            return narrowed[0]
+        known = {have for have in inputs if have != UNKNOWN}
+        if len(known) == 1:
+            same = known.pop()
+            fitting = [
+                i
+                for i in narrowed
+                if all(self.can_coerce(same, want, CastContext.IMPLICIT) for want in signatures[i])
+            ]
+            if len(fitting) == 1:
+                return fitting[0]
+        return None
+
+    @staticmethod
+    def _most(keep: list[int], score: Callable[[int], int]) -> list[int]:
+        scores = {i: score(i) for i in keep}
+        best = max(scores.values())
+        return [i for i in keep if scores[i] == best]
+
+    def _by_category(
+        self, keep: list[int], signatures: Sequence[tuple[int, ...]], unknown: list[int]
+    ) -> list[int]:
+        """Give each unknown argument a category (string if any accepts one) and keep what fits."""
+        chosen: list[tuple[int, str, bool]] = []
+        for slot in unknown:
+            wanted = [signatures[i][slot] for i in keep]
+            seen = [self.category(oid) for oid in wanted]
+            if "S" in seen:
+                category = "S"
+            elif len(set(seen)) == 1:
+                category = seen[0]
+            else:
+                return keep
+            preferred = any(
+                self.is_preferred(oid)
+                for oid, each in zip(wanted, seen, strict=True)
+                if each == category
+            )
+            chosen.append((slot, category, preferred))
+        fitting = [
+            i
+            for i in keep
+            if all(
+                self.category(signatures[i][slot]) == category
+                and (not preferred or self.is_preferred(signatures[i][slot]))
+                for slot, category, preferred in chosen
+            )
+        ]
+        return fitting or keep
+
+    # -- polymorphism ------------------------------------------------------------------------
+
+    def instantiate(
+        self, declared: Sequence[int], inputs: Sequence[int], result: int
+    ) -> tuple[tuple[int, ...], int] | None:
+        """The argument and result types of one call of a polymorphic signature.
+
+        None when the inputs contradict each other; UNKNOWN as the result when only unknown
+        literals stand for it (text then serves).
+        """
+        if not any(d in POLYMORPHIC for d in declared) and result not in POLYMORPHIC:
+            return tuple(declared), result
+        element = 0
+        compatible: list[int] = []
+        for want, have in zip(declared, inputs, strict=True):
+            if have == UNKNOWN:
+                continue
+            if want in _ELEMENT_LIKE or want == ANYARRAY:
+                found = self.element(have) if want == ANYARRAY else have
+                if element and found != element:
+                    return None
+                element = found
+            elif want in _COMPATIBLE:
+                compatible.append(self.element(have) if want == ANYCOMPATIBLEARRAY else have)
+        if not element and any(d in _ELEMENT_LIKE or d == ANYARRAY for d in declared):
+            element = TEXT
+        common = self.common_type(compatible) if compatible else TEXT
+        if common is None:
+            return None
+
+        def actual(oid: int) -> int:
+            if oid in _ELEMENT_LIKE:
+                return element or TEXT
+            if oid == ANYARRAY:
+                return self.array_over(element or TEXT) or ANYARRAY
+            if oid in (ANYCOMPATIBLE, ANYCOMPATIBLENONARRAY):
+                return common
+            if oid == ANYCOMPATIBLEARRAY:
+                return self.array_over(common) or ANYARRAY
+            return oid
+
+        return tuple(actual(d) for d in declared), actual(result)
+
+    def common_type(self, inputs: Sequence[int]) -> int | None:
+        """UNION, CASE and kin (manual 10.5): one type for all; None when they do not mix.
+
+        All unknown gives text.
+        """
+        known = [oid for oid in inputs if oid != UNKNOWN]
+        if not known:
+            return TEXT
+        chosen = known[0]
+        if all(oid == chosen for oid in known):
+            return chosen
+        category, preferred = self.category(chosen), self.is_preferred(chosen)
+        for oid in known[1:]:
+            if oid == chosen:
+                continue
+            if self.category(oid) != category:
+                return None
+            if (
+                not preferred
+                and self.can_coerce(chosen, oid, CastContext.IMPLICIT)
+                and not self.can_coerce(oid, chosen, CastContext.IMPLICIT)
+            ):
+                chosen, preferred = oid, self.is_preferred(oid)
+        return chosen
+
+    def type_named(self, name: str) -> SqlType | None:
+        return self.types.by_name.get(name)

@@ -1,0 +1,260 @@
+"""What INSERT, UPDATE and DELETE share: their table, defaults, SET lists, RETURNING."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from heliosd.catalog.objects import Column, Table, View
+from heliosd.catalog.objects import Sequence as SequenceObject
+from heliosd.errors import SqlError, not_supported
+from heliosd.functions.registry import SqlFunction
+from heliosd.sql.bind.coerce import assign, location
+from heliosd.sql.bind.from_items import find_relation
+from heliosd.sql.bind.state import BindState, Level, TableItem, TableUse
+from heliosd.sql.bind.stored import bind_stored
+from heliosd.sql.bind.targets import bind_targets
+from heliosd.sql.bound import (
+    Assignment,
+    Call,
+    Const,
+    Expr,
+    Privilege,
+    RelColumn,
+    RowConstructor,
+    Select,
+    SubLink,
+    SubLinkKind,
+    SubqueryRel,
+    Target,
+    Var,
+)
+from heliosd.sql.bound.walk import output_columns
+from heliosd.sql.tree import modify as tree_modify
+from heliosd.sql.tree.expressions import RowExpression, SetToDefault
+from heliosd.sql.tree.query import SubLink as SubLinkTree
+
+if TYPE_CHECKING:
+    from heliosd.sql.tree.base import Expression
+    from heliosd.sql.tree.query import RangeVar, ResultTarget
+
+REGCLASS: Final = 2205
+
+
+@dataclass(slots=True)
+class Aim:
+    """The table that a statement changes, and what it reads of it."""
+
+    table: Table
+    alias: str
+    use: TableUse
+
+
+def open_aim(level: Level, tree: RangeVar, verb: str) -> Aim:
+    """The table to change; `verb` is what cannot be done to a view: `insert into`, `update` ..."""
+    state = level.state
+    relation = find_relation(level, tree.name)
+    if isinstance(relation, View):
+        raise not_supported(f"{verb.upper()} of a view", position=tree.name.position)
+    if not isinstance(relation, Table):
+        if isinstance(relation, SequenceObject):
+            raise SqlError(
+                "42809", f'cannot change sequence "{relation.name}"', position=tree.name.position
+            )
+        raise SqlError("42501", f'permission denied: "{relation.name}" is a system catalog')
+    alias = tree.alias.name if tree.alias is not None else relation.name
+    return Aim(relation, alias, TableUse(relation, state.check_as, select=False))
+
+
+def aim_item(level: Level, aim: Aim, number: int) -> TableItem:
+    """The table under rel `number`, in view and noted as read when it is."""
+    level.own_rels.add(number)
+    level.state.uses[number] = aim.use
+    level.state.origins[number] = aim.table
+    return TableItem(level.state, number, aim.alias, aim.table, aim.use)
+
+
+def need(state: BindState, table: Table, kind: str, columns: Sequence[int] | None) -> None:
+    """Note a privilege; `columns` None: on the whole table."""
+    state.privileges[
+        Privilege(
+            "table",
+            table.oid,
+            table.name,
+            kind,
+            None if columns is None else tuple(sorted(columns)),
+            state.check_as,
+        )
+    ] = None
+
+
+def target_column(table: Table, name: str, position: int) -> Column:
+    """42703 `column "x" of relation "t" does not exist`."""
+    found = table.column_by_name.get(name)
+    if found is None:
+        raise SqlError(
+            "42703",
+            f'column "{name}" of relation "{table.name}" does not exist',
+            position=position,
+        )
+    return found
+
+
+def default_of(level: Level, table: Table, column: Column) -> Expr:
+    """The column's default as a value of its type; NULL when it has none."""
+    state = level.state
+    collation = column.collation
+    null = Const(None, column.type_oid, column.typmod, collation)
+    if column.generated:
+        return null
+    if column.default is None:
+        return _identity_default(state, table, column) if column.identity else null
+    expression = bind_stored(level, column.default, None, -1)
+    return _assigned(state, expression, column, 0)
+
+
+def _assigned(state: BindState, expression: Expr, column: Column, position: int) -> Expr:
+    return assign(state, expression, column.type_oid, column.typmod, column.name, position)
+
+
+def _identity_default(state: BindState, table: Table, column: Column) -> Expr:
+    """nextval() of the column's own sequence."""
+    for sequence in state.catalog.owned_sequences(table.oid):
+        owner = sequence.owned_by
+        if owner is not None and owner.attnum == column.attnum and sequence.internal:
+            nextval = state.resolver.functions.exact("nextval", (REGCLASS,))
+            assert isinstance(nextval, SqlFunction)
+            call = Call(nextval, (Const(sequence.oid, REGCLASS),), nextval.result)
+            return _assigned(state, call, column, 0)
+    raise SqlError("XX000", f'no owned sequence found for column "{column.name}"')
+
+
+def generated_columns(level: Level, table: Table, number: int) -> tuple[Assignment, ...]:
+    """The stored generated columns over the new row, rel `number`."""
+    found: list[Assignment] = []
+    for column in table.live_columns:
+        if column.generated:
+            assert column.default is not None
+            expression = bind_stored(level, column.default, table, number)
+            found.append(
+                Assignment(column.attnum - 1, _assigned(level.state, expression, column, 0))
+            )
+    return tuple(found)
+
+
+def check_generated(column: Column, position: int = 0) -> None:
+    """428C9: a generated column takes DEFAULT only."""
+    del position
+    if column.generated:
+        raise SqlError(
+            "428C9",
+            f'column "{column.name}" can only be updated to DEFAULT',
+            detail=f'Column "{column.name}" is a generated column.',
+        )
+    if column.identity == "a":
+        raise SqlError(
+            "428C9",
+            f'column "{column.name}" can only be updated to DEFAULT',
+            detail=f'Column "{column.name}" is an identity column defined as GENERATED ALWAYS.',
+        )
+
+
+def bind_set_list(
+    level: Level, table: Table, assignments: Sequence[tree_modify.Assignment]
+) -> tuple[Assignment, ...]:
+    """SET a = x, (b, c) = (y, z); 42601 when a column is set twice."""
+    level.clause = "UPDATE"
+    bound: list[Assignment] = []
+    seen: set[int] = set()
+    for item in assignments:
+        for target, value, source in _pairs(level, item):
+            if target.steps:
+                raise not_supported(
+                    "assignment to a field or an element of a column", position=target.position
+                )
+            column = target_column(table, target.name, target.position)
+            index = column.attnum - 1
+            if index in seen:
+                raise SqlError(
+                    "42601",
+                    f'multiple assignments to same column "{target.name}"',
+                )
+            seen.add(index)
+            if isinstance(source, SetToDefault):
+                if not column.generated:
+                    bound.append(Assignment(index, default_of(level, table, column)))
+                continue
+            check_generated(column)
+            expression = level.expression(source) if value is None else value
+            bound.append(
+                Assignment(index, _assigned(level.state, expression, column, location(source)))
+            )
+    return tuple(bound)
+
+
+def _pairs(
+    level: Level, item: tree_modify.Assignment
+) -> list[tuple[tree_modify.ColumnTarget, Expr | None, Expression]]:
+    if not item.multiple:
+        return [(item.targets[0], None, item.value)]
+    value = item.value
+    count = len(item.targets)
+    if isinstance(value, RowExpression):
+        if len(value.items) != count:
+            raise _count_mismatch(item)
+        return [
+            (target, None, source) for target, source in zip(item.targets, value.items, strict=True)
+        ]
+    if isinstance(value, SubLinkTree):
+        found: list[tuple[tree_modify.ColumnTarget, Expr | None, Expression]] = []
+        for index, target in enumerate(item.targets):
+            query = level.query(value.query)
+            outputs = output_columns(query)
+            if len(outputs) != count:
+                raise _count_mismatch(item)
+            _, oid, typmod, collation = outputs[index]
+            number = level.state.new_rel()
+            columns = tuple(RelColumn(*each) for each in outputs)
+            one = Select(
+                (Target(Var(number, index, oid, typmod, collation), "?column?"),),
+                (SubqueryRel(number, "subquery", columns, query),),
+            )
+            found.append((target, SubLink(SubLinkKind.EXPR, one, oid, typmod, collation), value))
+        return found
+    bound = level.expression(value)
+    if isinstance(bound, RowConstructor) and len(bound.fields) == count:
+        return [
+            (target, field, value) for target, field in zip(item.targets, bound.fields, strict=True)
+        ]
+    raise SqlError(
+        "0A000",
+        "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+        position=location(value),
+    )
+
+
+def _count_mismatch(item: tree_modify.Assignment) -> SqlError:
+    return SqlError(
+        "42601",
+        "number of columns does not match number of values",
+        position=location(item.value),
+    )
+
+
+def bind_returning(level: Level, targets: Sequence[ResultTarget]) -> tuple[Target, ...]:
+    """RETURNING; the level's items show the new row by now."""
+    from heliosd.sql.bind.coerce import settle
+
+    if not targets:
+        return ()
+    level.clause = "RETURNING"
+    return tuple(
+        Target(settle(level.state, entry.expression), entry.name)
+        for entry in bind_targets(level, targets)
+    )
+
+
+def fit_value(level: Level, expression: Expr, column: Column, position: int) -> Expr:
+    """A value of INSERT for a column."""
+    return _assigned(level.state, expression, column, position)
