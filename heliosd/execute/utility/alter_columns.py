@@ -19,7 +19,7 @@ from heliosd.execute.utility.columns import (
     define_column,
 )
 from heliosd.execute.utility.drop import drop_parts
-from heliosd.execute.utility.evaluate import evaluate_as
+from heliosd.execute.utility.evaluate import evaluate_as, type_name
 from heliosd.execute.utility.physical import key_kind, shape
 from heliosd.execute.utility.rewrite import contains_nulls, fresh_snapshot, rewrite_table
 from heliosd.execute.utility.sequences import (
@@ -31,14 +31,14 @@ from heliosd.execute.utility.stored_text import (
     StoredExpression,
     bind_default,
     bind_generated,
-    bind_using,
+    check_using,
 )
 from heliosd.execute.utility.table_builder import serial_default
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import DropBehavior, Expression
-from heliosd.sql.tree.expressions import ColumnRef
+from heliosd.sql.tree.expressions import ColumnRef, TypeCast
 from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
@@ -241,10 +241,11 @@ def change_type(session: SessionServices, oid: int, command: tree.AlterColumnTyp
     )
     check_column_type(session, changed)
     _refuse_dependent_views(session, table, column)
-    using = bind_using(session, table, command.using, changed)
+    check_using(session, table, command.using, changed)
     changed = _converted_default(session, table, column, changed)
     expressions = _kept(table)
-    expressions[column.attnum - 1] = parse_expression(using.text)
+    source = ColumnRef(0, (column.name,)) if command.using is None else command.using
+    expressions[column.attnum - 1] = TypeCast(0, source, type_name(session, type_oid))
     new = _retyped(session, with_column(table, changed), changed)
     if new.primary_key:
         new = replace(new, key_kind=key_kind(new.columns, new.primary_key))

@@ -32,9 +32,9 @@ from heliosd.execute.utility.names import (
     system_relation,
 )
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.renamed_text import RenamedTexts
 from heliosd.execute.utility.roles import check_role_name
 from heliosd.execute.utility.schemas import change_schema_owner, rename_schema
-from heliosd.execute.utility.stored_text import renamed_texts
 from heliosd.sql.tree.base import ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import AlterObjectSchema, AlterOwner, Rename
 
@@ -108,9 +108,9 @@ def _rename_relation(session: SessionServices, relation: Relation, new_name: str
     if isinstance(relation, IndexRelation):
         _rename_index(session, relation, new_name)
         return
-    changed = replace(relation, name=new_name)
-    edit.replace(relation, changed)
-    renamed_texts(session, relation, changed)
+    texts = RenamedTexts(session, relation)
+    edit.replace(relation, replace(relation, name=new_name))
+    texts.rewrite()
 
 
 def _rename_index(session: SessionServices, relation: IndexRelation, new_name: str) -> None:
@@ -145,9 +145,10 @@ def _rename_column(
     columns = tuple(
         replace(c, name=new_name) if c.attnum == column.attnum else c for c in relation.columns
     )
+    texts = RenamedTexts(session, relation, column.attnum)
     changed: ColumnedRelation = replace(relation, columns=columns)
     session.catalog_edit().replace(relation, changed)
-    renamed_texts(session, relation, changed)
+    texts.rewrite()
 
 
 def _rename_constraint(
@@ -240,9 +241,9 @@ def _move(session: SessionServices, relation: Relation, schema: Schema) -> None:
     if isinstance(relation, Table):
         for index in relation.indexes:
             edit.claim_relation_name(schema.oid, index.name)
-    changed = replace(relation, schema=schema.oid)
-    edit.replace(relation, changed)
-    renamed_texts(session, relation, changed)
+    texts = RenamedTexts(session, relation)
+    edit.replace(relation, replace(relation, schema=schema.oid))
+    texts.rewrite()
     if isinstance(relation, Table):
         for sequence in session.catalog.owned_sequences(relation.oid):
             _move(session, sequence, schema)

@@ -13,7 +13,7 @@ from operator import lt
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_storage.spec import TreeId
-from heliosd.catalog.objects import Index, Table
+from heliosd.catalog.objects import Column, Index, Table
 from heliosd.errors import SqlError
 from heliosd.execute.key_codec import codec_for, locator_codec
 from heliosd.execute.utility.physical import (
@@ -210,14 +210,16 @@ def _key_trees(table: Table, index: Index) -> list[Expression]:
     return [parse_expression(text) for text in texts]
 
 
-def duplicate_key(session: SessionServices, table: Table, index: Index) -> SqlError:
-    """23505 naming the first key that is there twice."""
+def duplicate_key(
+    session: SessionServices, table: Table, index: Index, *, search: bool = True
+) -> SqlError:
+    """23505, with `search` naming the first key that is there twice."""
     encode = codec_for(table, index, BuiltInTypes(session.catalog.types)).encode
     plain = index.predicate is None and all(index.attnums)
     source = _plain_values(session, table, index) if plain else _computed(session, table, index)
     seen: set[bytes] = set()
     detail = None
-    for _locators, values in source:
+    for _locators, values in source if search else ():
         for row in values:
             if None in row and not index.nulls_not_distinct:
                 continue
@@ -297,7 +299,7 @@ def rewrite_table(
     fresh_snapshot(session, old)
     create_trees(session, new)
     trees = [NullConstant(0) if each is None else each for each in expressions]
-    packs = [session.catalog.types.type(column.type_oid).pack for column in new.columns]
+    store = [_storing(session, column) for column in new.columns]
     key_of = _key_maker(session, new)
     seen = _Ascending()
     batch: list[Values] = []
@@ -312,15 +314,30 @@ def rewrite_table(
     for values in computed_rows(session, old, trees):
         batch.append(
             tuple(
-                value if pack is None or value is None else pack(value)
-                for value, pack in zip(values, packs, strict=True)
+                value if function is None or value is None else function(value)
+                for value, function in zip(values, store, strict=True)
             )
         )
         if len(batch) >= _BATCH:
             flush()
     if batch:
         flush()
-    return _finish(session, old, new, seen)
+    return _finish(session, old, new, seen, same_values=False)
+
+
+def _storing(session: SessionServices, column: Column) -> Callable[[Any], Any] | None:
+    """What a computed value passes before it rests: the column's modifier (22001, 22003), its
+    shape."""
+    kind = session.catalog.types.type(column.type_oid)
+    pack, apply_typmod, typmod = kind.pack, kind.apply_typmod, column.typmod
+    if apply_typmod is None or typmod < 0:
+        return pack
+
+    def fit(value: Any) -> Any:
+        fitted = apply_typmod(value, typmod, False)
+        return fitted if pack is None else pack(fitted)
+
+    return fit
 
 
 def _with_fresh_trees(session: SessionServices, table: Table) -> Table:
@@ -334,11 +351,14 @@ def _with_fresh_trees(session: SessionServices, table: Table) -> Table:
     )
 
 
-def _finish(session: SessionServices, old: Table, new: Table, seen: _Ascending) -> Table:
+def _finish(
+    session: SessionServices, old: Table, new: Table, seen: _Ascending, *, same_values: bool = True
+) -> Table:
     """Check the new primary key, build the indexes, put `new` in the place of `old`."""
     primary = next((index for index in new.indexes if index.primary), None)
     if primary is not None and seen.may_repeat(session, new.tree_id):
-        raise duplicate_key(session, new_rows_of_old(old, new), primary)
+        # The old rows can tell which key is double only where they hold the new values.
+        raise duplicate_key(session, new_rows_of_old(old, new), primary, search=same_values)
     drop_trees(session, old)
     placed = session.catalog_edit().replace(old, new)
     for index in placed.secondary_indexes:

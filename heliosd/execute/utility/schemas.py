@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
-from heliosd.catalog.objects import Schema
+from heliosd.catalog.objects import Relation, Schema
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
     current_role_oid,
@@ -18,6 +18,7 @@ from heliosd.execute.utility.names import (
     resolve_role,
 )
 from heliosd.execute.utility.registry import run_utility, runs
+from heliosd.execute.utility.renamed_text import RenamedTexts
 from heliosd.sql.tree.base import QualifiedName, RoleSpec, Statement
 from heliosd.sql.tree.define import CreateSchema, Grant
 from heliosd.sql.tree.query import RangeVar
@@ -104,7 +105,11 @@ def rename_schema(session: SessionServices, name: str, new_name: str) -> None:
     require_owner(session, schema)
     require_privilege(session, session.catalog.database, acl.CREATE)
     check_schema_name(new_name)
+    relations = [o for o in session.catalog.in_schema(schema.oid) if isinstance(o, Relation)]
+    texts = [RenamedTexts(session, relation) for relation in relations]
     session.catalog_edit().replace(schema, replace(schema, name=new_name))
+    for each in texts:
+        each.rewrite()
 
 
 def change_schema_owner(session: SessionServices, name: str, spec: RoleSpec) -> None:

@@ -6,14 +6,27 @@ are qualified, columns of the table itself are bare.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.catalog.objects import Reference
+from heliosd.catalog.objects import Column, ColumnedRelation, Reference, Relation, Table
+from heliosd.types.quoting import quote_identifier
+from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
+from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
+from heliosd.sql.bind.statement import bind_statement
+from heliosd.sql.bind.stored import bind_table_expression
+from heliosd.sql.bound import Cast, Const, Expr, SessionValue, Var, WholeRow
+from heliosd.sql.bound.walk import walk
+from heliosd.sql.deparse import deparse_expression, deparse_query
+from heliosd.sql.tree import query as tree_query
+from heliosd.sql.tree.base import Expression
+from heliosd.sql.tree.expressions import ColumnRef
 
 if TYPE_CHECKING:
-    pass
+    from heliosd.execute.context import SessionServices
 
 REGCLASS: Final = 2205
 
@@ -41,3 +54,202 @@ class StoredQuery:
     columns: tuple[ResultColumn, ...]
     temporary: bool
     """It reads a temporary relation, so the view must be temporary too."""
+
+
+# -- expressions ----------------------------------------------------------------------------------
+
+
+def bind_default(session: SessionServices, tree: Expression, column: Column) -> StoredExpression:
+    """DEFAULT: no columns (0A000), assignable to the column (42804)."""
+    reference = next((node for node in _nodes(tree) if isinstance(node, ColumnRef)), None)
+    if reference is not None:
+        raise SqlError(
+            "0A000",
+            "cannot use column reference in DEFAULT expression",
+            position=reference.position,
+        )
+    scope = session.bind_scope()
+    expression, state = bind_table_expression(tree, None, scope, "DEFAULT expressions")
+    try:
+        assigned = assign(
+            state, expression, column.type_oid, column.typmod, column.name, location(tree)
+        )
+    except SqlError as error:
+        if error.sqlstate == "42804":
+            error.message = error.message.replace("but expression", "but default expression")
+        raise
+    return _stored(assigned, None)
+
+
+def bind_generated(
+    session: SessionServices, table: Table, tree: Expression, column: Column
+) -> StoredExpression:
+    """GENERATED ALWAYS AS: immutable, over plain columns of the row (42P17)."""
+    scope = session.bind_scope()
+    expression, state = bind_table_expression(tree, table, scope, "column generation expressions")
+    assigned = assign(
+        state, expression, column.type_oid, column.typmod, column.name, location(tree)
+    )
+    stored = _stored(assigned, table)
+    for attnum in stored.columns:
+        other = table.column(attnum)
+        if other.generated:
+            raise SqlError(
+                "42P17",
+                f'cannot use generated column "{other.name}" in column generation expression',
+                detail="A generated column cannot reference another generated column.",
+                position=location(tree),
+            )
+    if _volatility(assigned) != "i":
+        raise SqlError("42P17", "generation expression is not immutable")
+    return stored
+
+
+def bind_check(session: SessionServices, table: Table, tree: Expression) -> StoredExpression:
+    """CHECK: a boolean over the table's columns."""
+    scope = session.bind_scope()
+    expression, state = bind_table_expression(tree, table, scope, "check constraints")
+    return _stored(to_boolean(state, expression, "CHECK", tree), table)
+
+
+def bind_index_expression(
+    session: SessionServices, table: Table, tree: Expression
+) -> StoredExpression:
+    """A key of an index: immutable (42P17)."""
+    scope = session.bind_scope()
+    expression, state = bind_table_expression(tree, table, scope, "index expressions")
+    expression = settle(state, expression)
+    if _volatility(expression) != "i":
+        raise SqlError("42P17", "functions in index expression must be marked IMMUTABLE")
+    return _stored(expression, table)
+
+
+def bind_index_predicate(
+    session: SessionServices, table: Table, tree: Expression
+) -> StoredExpression:
+    """WHERE of a partial index: an immutable boolean (42P17)."""
+    scope = session.bind_scope()
+    expression, state = bind_table_expression(tree, table, scope, "index predicates")
+    expression = to_boolean(state, expression, "WHERE", tree)
+    if _volatility(expression) != "i":
+        raise SqlError("42P17", "functions in index predicate must be marked IMMUTABLE")
+    return _stored(expression, table)
+
+
+def check_using(
+    session: SessionServices, table: Table, tree: Expression | None, column: Column
+) -> None:
+    """ALTER COLUMN TYPE: its USING expression, or the column itself, must be assignable (42804)."""
+    scope = session.bind_scope()
+    source = ColumnRef(0, (column.name,)) if tree is None else tree
+    expression, state = bind_table_expression(source, table, scope, "transform expressions")
+    try:
+        assign(state, expression, column.type_oid, column.typmod, column.name, location(source))
+    except SqlError as error:
+        if error.sqlstate != "42804":
+            raise
+        shown = state.type_name(column.type_oid, column.typmod)
+        name = quote_identifier(column.name)
+        if tree is None:
+            raise SqlError(
+                "42804",
+                f'column "{column.name}" cannot be cast automatically to type {shown}',
+                hint=f'You might need to specify "USING {name}::{shown}".',
+            ) from error
+        raise SqlError(
+            "42804",
+            f'result of USING clause for column "{column.name}" cannot be cast automatically to '
+            f"type {shown}",
+            hint="You might need to add an explicit cast.",
+        ) from error
+
+
+def expression_text(expression: Expr, table: ColumnedRelation | None) -> str:
+    """Canonical text, the columns under the names that `table` gives them."""
+
+    def name(var: Var | WholeRow) -> str:
+        assert table is not None
+        if isinstance(var, WholeRow):
+            return quote_identifier(table.name)
+        return quote_identifier(table.columns[var.column].name)
+
+    return deparse_expression(expression, name)
+
+
+def _stored(expression: Expr, table: ColumnedRelation | None) -> StoredExpression:
+    references: dict[Reference, None] = {}
+    columns: dict[int, None] = {}
+    for node in walk(expression):
+        if isinstance(node, Var) and node.column >= 0 and table is not None:
+            references[Reference(table.oid, node.column + 1)] = None
+            columns[node.column + 1] = None
+        elif isinstance(node, WholeRow) and table is not None:
+            for column in table.live_columns:
+                references[Reference(table.oid, column.attnum)] = None
+                columns[column.attnum] = None
+        elif isinstance(node, Const) and node.type == REGCLASS and node.value is not None:
+            references[Reference(node.value)] = None
+    return StoredExpression(
+        text=expression_text(expression, table),
+        references=tuple(references),
+        columns=tuple(sorted(columns)),
+        type=expression.type,
+        typmod=expression.typmod,
+        collation=expression.collation,
+        is_volatile=_volatility(expression) == "v",
+        is_null=_is_null(expression),
+    )
+
+
+def _is_null(expression: Expr) -> bool:
+    while isinstance(expression, Cast):
+        expression = expression.argument
+    return isinstance(expression, Const) and expression.value is None
+
+
+def _volatility(expression: Expr) -> str:
+    """The worst of all that it calls: i(mmutable), s(table), v(olatile)."""
+    worst = "i"
+    for node in walk(expression):
+        found = "s" if isinstance(node, SessionValue) else "i"
+        for called in (getattr(node, "target", None), getattr(node, "cast", None)):
+            found = max(found, getattr(called, "volatility", "i"))
+        worst = max(worst, found)
+    return worst
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    """A syntax tree's nodes."""
+    if isinstance(tree, tuple):
+        for item in tree:
+            yield from _nodes(item)
+    elif dataclasses.is_dataclass(tree):
+        yield tree
+        for field in dataclasses.fields(tree):
+            yield from _nodes(getattr(tree, field.name))
+
+
+# -- queries --------------------------------------------------------------------------------------
+
+
+def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
+    """A view's query as it rests, and what it reads."""
+    scope = session.bind_scope()
+    bound = bind_statement(tree, scope)
+    if bound.parameter_types:
+        raise SqlError("42P02", "there is no parameter $1")
+    references: dict[Reference, None] = {}
+    temporary = False
+    for need in bound.privileges:
+        # What stands behind a view is that view's own business (`as_role`).
+        relation = session.catalog.by_oid(need.oid)
+        if need.as_role or not isinstance(relation, Relation):
+            continue
+        temporary = temporary or relation.persistence == "t"
+        references[Reference(need.oid)] = None
+        for slot in need.columns or ():
+            references[Reference(need.oid, slot + 1)] = None
+    columns = tuple(
+        ResultColumn(column.name, column.type, column.typmod) for column in bound.columns
+    )
+    return StoredQuery(deparse_query(bound.statement), tuple(references), columns, temporary)
