@@ -1,6 +1,6 @@
 """What all transactions of a storage share, and how one commits.
 
-Commit, in order (README, invariant 4):
+Commit, in order (README, invariant 12):
 
 1. large write sets become private roots, in slices, logged ahead      may suspend
 2. the pages that the rest will change are brought into memory         may suspend

@@ -129,7 +129,7 @@ class Roots:
         """Make `root` the newest. It is durable only once `durable_lsn >= lsn`.
 
         Writers build on it at once: they queue behind one sync, not behind each other.
-        A session that saw it holds its replies until then (README, invariant 5).
+        A session that saw it holds its replies until then (README, invariant 13).
         """
         root.lsn = lsn
         before = self.newest
