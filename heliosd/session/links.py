@@ -49,3 +49,9 @@ class LinkedSession(SessionState):
         most = self.instance.limits.statement_bytes
         if len(text) > most // 4 and len(text.encode()) > most:
             raise SqlError("54000", f"statement text exceeds {most} bytes")
+
+    def dismantle(self) -> None:
+        """The links point back here too."""
+        del self.authorization
+        del self.execution
+        super().dismantle()

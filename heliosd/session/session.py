@@ -455,6 +455,8 @@ class Session(LinkedSession):
         self.instance.backends.remove(self)
         self.drop_temporary()
         self.output.close()
+        # Not now: the callers up the stack are still looking at it.
+        asyncio.get_running_loop().call_soon(self.dismantle)
 
 
 def _shutting_down() -> SqlError:
