@@ -46,7 +46,9 @@ _TOKEN: Final = re.compile(
 _SKIPPED: Final = re.compile(_SKIP)
 _CONTINUATION: Final = re.compile(_CONTINUES)
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
-_JUNK: Final = re.compile(rf"[eE][+-]|[{_LETTER}]")
+_JUNK: Final = re.compile(rf"[eE][+-]|[{_LETTER}][{_LETTER}0-9$]*")
+_PARAMETER_JUNK: Final = re.compile(rf"\$[0-9]+[{_LETTER}][{_LETTER}0-9$]*")
+_NEXT_TOKEN: Final = re.compile(rf"[{_LETTER}0-9]+|'[^']*'|.?", re.DOTALL)
 _QUOTE_PART: Final = re.compile(r"(?:[^']|'')*+'", re.DOTALL)
 _ESCAPED_PART: Final = re.compile(r"(?:[^'\\]|''|\\.)*+'", re.DOTALL)
 _UESCAPE: Final = re.compile(
@@ -245,7 +247,7 @@ def _scan_other(
         return _scan_special(tokens, "'" if standard_strings else "e'", start, end)
     if raw == '"':
         raise _refuse("unterminated quoted identifier", start, None, text)
-    parameter = re.compile(rf"\$[0-9]+[{_LETTER}]").match(text, start)
+    parameter = _PARAMETER_JUNK.match(text, start)
     if parameter is not None:
         raise _refuse("trailing junk after parameter", start, parameter.end(), text)
     tokens.add(raw, raw, start, end)  # a character no rule knows: a syntax error for the parser
@@ -345,7 +347,9 @@ def _unescape(piece: str, start: int, body: int) -> str:
         octal, hexadecimal, short, long, simple = match.groups()
         code = int(short or long or "0", 16)
         if high and (plain or not 0xDC00 <= code <= 0xDFFF):
-            raise _refuse("invalid Unicode surrogate pair", body + match.start())
+            at = match.start() - len(plain)
+            near = plain[:1] or (match[0] if short or long else "\\")
+            raise _refuse("invalid Unicode surrogate pair", body + at, near=near)
         if plain:
             flush()
             out.append(plain)
@@ -371,11 +375,13 @@ def _unescape(piece: str, start: int, body: int) -> str:
         elif 0xD800 <= code <= 0xDBFF:
             high = code
         elif 0xDC00 <= code <= 0xDFFF:
-            raise _refuse("invalid Unicode surrogate pair", body + match.start())
+            at = body + match.start()
+            raise _refuse("invalid Unicode surrogate pair", at, near=match[0])
         else:
-            out.append(_character(code, body + match.start()))
+            out.append(_character(code, body + match.start(), match[0]))
     if high:
-        raise _refuse("invalid Unicode surrogate pair", body + len(piece))
+        near = piece[position : position + 1] or "'"
+        raise _refuse("invalid Unicode surrogate pair", body + position, near=near)
     flush()
     out.append(piece[position:].replace("''", "'"))
     value = "".join(out)
@@ -390,10 +396,12 @@ def _unescape_unicode(text: str, value: str, body: int, end: int) -> tuple[str, 
     clause = _UESCAPE.match(text, end)
     if clause is not None:
         if clause[1] is None:
-            raise _refuse("UESCAPE must be followed by a simple string literal", clause.end())
+            message = "UESCAPE must be followed by a simple string literal"
+            raise _refuse_at_token(message, clause.end(), text)
         escape, end = clause[1], clause.end()
         if escape in "0123456789abcdefABCDEF+'\" \t\n\r\f":
-            raise _refuse("invalid Unicode escape character", clause.start(1) - 1)
+            at = clause.start(1) - 1
+            raise _refuse_at_token("invalid Unicode escape character", at, text)
     if escape not in value:
         return value, end
     mark = re.escape(escape)
@@ -415,7 +423,8 @@ def _unescape_unicode(text: str, value: str, body: int, end: int) -> tuple[str, 
             )
         code = int(short or long or "0", 16)
         if high and (plain or not 0xDC00 <= code <= 0xDFFF):
-            raise _refuse("invalid Unicode surrogate pair", body + match.start())
+            at = match.start() - len(plain)
+            raise _refuse("invalid Unicode surrogate pair", body + at)
         out.append(plain)
         if doubled:
             out.append(escape)
@@ -429,19 +438,29 @@ def _unescape_unicode(text: str, value: str, body: int, end: int) -> tuple[str, 
         else:
             out.append(_character(code, body + match.start()))
     if high:
-        raise _refuse("invalid Unicode surrogate pair", body + len(value))
+        raise _refuse("invalid Unicode surrogate pair", body + position)
     out.append(value[position:])
     return "".join(out), end
 
 
-def _character(code: int, at: int) -> str:
+def _character(code: int, at: int, near: str = "") -> str:
     if not 0 < code <= 0x10FFFF:
-        raise _refuse("invalid Unicode escape value", at)
+        raise _refuse("invalid Unicode escape value", at, near=near)
     return chr(code)
 
 
-def _refuse(message: str, start: int, end: int | None = None, text: str = "") -> _ScanError:
-    """PostgreSQL's scanner error: `message at or near "..."` when `text` is given."""
+def _refuse_at_token(message: str, start: int, text: str) -> _ScanError:
+    token = _NEXT_TOKEN.match(text, start)
+    assert token is not None
+    return _refuse(message, start, token.end(), text)
+
+
+def _refuse(
+    message: str, start: int, end: int | None = None, text: str = "", near: str = ""
+) -> _ScanError:
+    """The scanner's error; `message at or near "..."` when `text` or `near` is given."""
     if text:
-        message = f'{message} at or near "{text[start:end]}"'
+        near = text[start:end]
+    if near:
+        message = f'{message} at or near "{near}"'
     return _ScanError(SqlError("42601", message, position=start + 1))

@@ -59,6 +59,7 @@ from heliosd.sql.tree import (
     ValidateConstraint,
 )
 
+_MOVED: Final = frozenset((ObjectKind.TABLE, ObjectKind.INDEX, ObjectKind.MATERIALIZED_VIEW))
 _RENAMES_COLUMNS: Final = frozenset(
     (ObjectKind.TABLE, ObjectKind.VIEW, ObjectKind.MATERIALIZED_VIEW, ObjectKind.FOREIGN_TABLE)
 )
@@ -69,7 +70,7 @@ class AlterParser(ExtendParser):
 
     def alter_relation(self, position: int, kind: ObjectKind) -> Statement:
         """From behind the kind's words on."""
-        if self.kind == "all" and self.peek() == "in":
+        if self.kind == "all" and kind in _MOVED:
             return self._move_all(position, kind)
         missing_ok = self.if_exists()
         if kind in (ObjectKind.TABLE, ObjectKind.FOREIGN_TABLE):

@@ -106,6 +106,14 @@ class Cursor:
         start = tokens.starts[index]
         raise syntax_error(tokens.text[start : tokens.ends[index]], start + 1)
 
+    def fail_because(self, message: str) -> NoReturn:
+        """42601 with another message than "syntax error", at the current token."""
+        tokens, index = self.tokens, self.index
+        start = tokens.starts[index]
+        near = tokens.text[start : tokens.ends[index]]
+        where = f'at or near "{near}"' if near else "at end of input"
+        raise SqlError("42601", f"{message} {where}", position=start + 1)
+
     def enter(self) -> None:
         """One level deeper; the way back is `depth -= 1`."""
         self.depth += 1
@@ -185,8 +193,8 @@ class Cursor:
         return QualifiedName(start + 1, tuple(parts))
 
     def bad_qualified_name(self) -> NoReturn:
-        """A star or a subscript in a relation's name."""
-        self.fail()
+        """A star or a subscript in a relation's name (see `expressions`)."""
+        raise NotImplementedError
 
     def qualified_names(self) -> tuple[QualifiedName, ...]:
         """A comma-separated list of relations' names."""

@@ -282,12 +282,6 @@ class DefinitionParser(MaintenanceParser):
         self.expect(")")
         return tuple(parameters)
 
-    def function_name(self) -> tuple[str, ...]:
-        """A function's name, perhaps qualified."""
-        if self.peek() == ".":
-            return self.any_name()
-        return (self.type_function_name(),)
-
     def function_name_node(self) -> QualifiedName:
         """`function_name` with its position."""
         position = self.position

@@ -18,7 +18,7 @@ the same climb over a smaller table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.keywords import BARE_COL_LABEL, COL_ID, TYPE_FUNC_NAME, UNRESERVED
@@ -117,6 +117,12 @@ class ExpressionParser(TypeParser):
         """A call with its own syntax, the cursor on its name; None if `word` has none."""
         raise NotImplementedError
 
+    def bad_qualified_name(self) -> NoReturn:
+        """A star or a subscript in a relation's name: reported behind it, as PostgreSQL does."""
+        self.accept("*")
+        self.indirection()
+        self.fail()
+
     # -- climbing --------------------------------------------------------------------------------
 
     def a_expr(self, level: int = 0) -> Expression:
@@ -199,7 +205,7 @@ class ExpressionParser(TypeParser):
 
     def _other_operator(self, left: Expression, table: _Table) -> Expression | None:
         position = self.position
-        if self.kind == "operator" and self.peek() != "(":
+        if self.kind == "operator" and self._is_label():
             return None
         operator = self._qualified_operator()
         if self.kind in ("any", "some", "all") and table is _A_INFIX:
@@ -258,7 +264,7 @@ class ExpressionParser(TypeParser):
         if self._is_label():
             return None
         operands = [left]
-        while self.kind == "and":
+        while self.kind == "and" and not self._is_label():
             self.advance()
             operands.append(self._expression(3, table))
         return And(position, tuple(operands))
@@ -268,7 +274,7 @@ class ExpressionParser(TypeParser):
         if self._is_label():
             return None
         operands = [left]
-        while self.kind == "or":
+        while self.kind == "or" and not self._is_label():
             self.advance()
             operands.append(self._expression(2, table))
         return Or(position, tuple(operands))
@@ -502,7 +508,8 @@ class ExpressionParser(TypeParser):
             if self.kind == "*":
                 self.advance()
                 if self.kind in (".", "["):
-                    raise SqlError("42601", 'improper use of "*"', position=position)
+                    self.indirection()
+                    self.fail_because('improper use of "*"')
                 return Star(position, tuple(names))
             names.append(self.col_label())
         if self.kind == "(":
@@ -527,8 +534,6 @@ class ExpressionParser(TypeParser):
         steps: list[Step] = []
         while self.kind in (".", "["):
             position = self.position
-            if steps and isinstance(steps[-1], StarStep):
-                raise SqlError("42601", 'improper use of "*"', position=position)
             dot = self.kind == "."
             self.advance()
             if not dot:
@@ -537,6 +542,8 @@ class ExpressionParser(TypeParser):
                 steps.append(StarStep(position))
             else:
                 steps.append(FieldStep(position, self.col_label()))
+        if len(steps) > 1 and any(isinstance(step, StarStep) for step in steps[:-1]):
+            self.fail_because('improper use of "*"')
         return tuple(steps)
 
     def _subscript(self, position: int) -> Step:
@@ -639,6 +646,7 @@ class ExpressionParser(TypeParser):
         """A word that has its own syntax as a call and is no name otherwise."""
         call = self.special_call(self.kind)
         if call is None:
+            self.advance()
             self.fail()
         return call
 

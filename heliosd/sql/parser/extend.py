@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.sql.keywords import COL_LABEL
+from heliosd.sql.keywords import COL_ID, COL_LABEL
 from heliosd.sql.parser.routines import RoutineParser
 from heliosd.sql.tree import (
     AlterEventTrigger,
@@ -97,13 +97,12 @@ class ExtendParser(RoutineParser):
         events: list[str] = []
         columns: tuple[str, ...] = ()
         while True:
-            position = self.position
             word = self.one_of(*_EVENTS)
-            if word in events:
-                raise SqlError("42601", "duplicate trigger events specified", position=position)
-            events.append(word)
             if word == "update" and self.accept("of"):
                 columns = self.names()
+            if word in events:
+                self.fail_because("duplicate trigger events specified")
+            events.append(word)
             if not self.accept("or"):
                 return tuple(events), columns
 
@@ -446,25 +445,39 @@ class ExtendParser(RoutineParser):
         mode = ""
         while True:
             position = self.position
+            worded = self.kind in ("table", "tables")
             if self.accept("table"):
                 mode = "table"
             elif self.accept_words("tables", "in", "schema"):
                 mode = "schema"
+            if self.kind not in COL_ID and self.kind not in ("only", "current_schema"):
+                self.fail()
             if not mode:
                 raise SqlError(
                     "42601", "invalid publication object list", position=position,
                     detail="One of TABLE or TABLES IN SCHEMA must be specified before a"
                     " standalone table or schema name.",
                 )  # fmt: skip
-            objects.append(self._publication_object(position, mode))
+            objects.append(self._publication_object(position, mode, worded=worded))
             if not self.accept(","):
                 return tuple(objects)
 
-    def _publication_object(self, position: int, mode: str) -> PublicationObject:
+    def _publication_object(self, position: int, mode: str, *, worded: bool) -> PublicationObject:
         if mode == "schema":
             if self.accept("current_schema"):
                 return PublicationObject(position, current_schema=True)
-            return PublicationObject(position, schema=self.col_id())
+            if worded:
+                return PublicationObject(position, schema=self.col_id())
+            schema = self.any_name()
+            if self.kind == "(":
+                self._not_for_schema("column specification not allowed for schema", position)
+            if self.kind == "where":
+                self._not_for_schema("WHERE clause not allowed for schema", position)
+            if len(schema) > 1:
+                self._not_for_schema("invalid schema name", position)
+            return PublicationObject(position, schema=schema[0])
+        if not worded and self.kind == "current_schema":
+            self._not_for_schema("invalid table name", position)
         relation: RangeVar = self.relation_expr()
         columns = self.optional_names()
         where = None
@@ -473,6 +486,9 @@ class ExtendParser(RoutineParser):
             where = self.a_expr()
             self.expect(")")
         return PublicationObject(position, relation, columns, where)
+
+    def _not_for_schema(self, message: str, position: int) -> None:
+        raise SqlError("42601", message, position=position)
 
     def alter_publication(self, position: int, name: str) -> Statement:
         """SET, ADD, DROP."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.sql.keywords import COL_ID, COL_LABEL, TYPE_FUNCTION_NAME
+from heliosd.sql.keywords import COL_ID, COL_LABEL, COL_NAME, TYPE_FUNC_NAME, TYPE_FUNCTION_NAME
 from heliosd.sql.parser.expressions import ExpressionParser
 from heliosd.sql.tree import (
     Coalesce,
@@ -53,7 +53,7 @@ class FunctionParser(ExpressionParser):
     def function_call(self, name: tuple[str, ...], position: int) -> Expression:
         """A call with WITHIN GROUP, FILTER and OVER, or a typed literal with modifiers."""
         call = self.function_application(name, position)
-        if self.kind == "SCONST" and not call.star and not call.distinct:
+        if self.kind == "SCONST" and call.arguments and not (call.distinct or call.variadic):
             return self._literal_of(call)
         kind = self.kind
         if kind == "within":
@@ -153,11 +153,16 @@ class FunctionParser(ExpressionParser):
         if special is not None:
             return special
         position = self.position
-        if self.peek() == ".":
-            name = self.any_name()
-        else:
-            name = (self.type_function_name(),)
-        return self.function_application(name, position)
+        return self.function_application(self.function_name(), position)
+
+    def function_name(self) -> tuple[str, ...]:
+        """A function's name, perhaps qualified."""
+        if self.kind in TYPE_FUNC_NAME or self.peek() != ".":
+            if self.kind in COL_NAME:  # a name, but only of something that a dot follows
+                self.advance()
+                self.fail()
+            return (self.type_function_name(),)
+        return self.any_name()
 
     # -- ORDER BY --------------------------------------------------------------------------------
 

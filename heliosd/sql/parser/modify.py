@@ -79,7 +79,7 @@ class ModifyParser(QueryParser):
             alias = Alias(self.position, self.col_id())
         relation = RangeVar(name.position, name, alias=alias)
         columns = None
-        if self.kind == "(" and not self._opens_query():
+        if self.kind == "(" and self.peek() != "(" and not self._opens_query():
             columns = self._insert_columns()
         overriding = self._overriding()
         query: Query | None = None
@@ -153,7 +153,7 @@ class ModifyParser(QueryParser):
             expression = self.a_expr()
             self.expect(")")
             return None, expression
-        if self.kind in COL_ID and not self._is_function():
+        if self.kind in COL_ID and self.peek() not in ("(", "."):
             return self.col_id(), None
         return None, self.function_in_from()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.sql.keywords import BARE_COL_LABEL, COL_ID
 from heliosd.sql.parser.functions import FunctionParser
 from heliosd.sql.tree import (
@@ -137,7 +137,6 @@ class QueryParser(FunctionParser):
 
     def _tail(self, query: Query) -> Query:
         """ORDER BY, LIMIT, OFFSET, FETCH, FOR UPDATE: put on `query`, which must lack them."""
-        position = self.position
         order_by: tuple[SortBy, ...] = ()
         if self.kind == "order":
             order_by = self.order_by()
@@ -146,7 +145,6 @@ class QueryParser(FunctionParser):
         locking: tuple[LockingClause, ...] = ()
         if self.kind == "for":
             locking = self._locking()
-        position = self.position
         limit = offset = None
         ties = False
         if self.kind in _LIMIT_WORDS:
@@ -158,14 +156,9 @@ class QueryParser(FunctionParser):
         if limit is not None and query.limit_count is not None:
             self._fail_multiple("LIMIT", limit.position)
         if ties and not (order_by or query.order_by):
-            raise SqlError(
-                "42601", "WITH TIES cannot be specified without ORDER BY clause", position=position
-            )
+            raise SqlError("42601", "WITH TIES cannot be specified without ORDER BY clause")
         if ties and any(lock.wait is LockWait.SKIP for lock in locking):
-            raise SqlError(
-                "42601", "SKIP LOCKED and WITH TIES options cannot be used together",
-                position=locking[0].position,
-            )  # fmt: skip
+            raise SqlError("42601", "SKIP LOCKED and WITH TIES options cannot be used together")
         return replace(
             query,
             order_by=order_by or query.order_by,
@@ -567,9 +560,9 @@ class QueryParser(FunctionParser):
         if kind == "(":
             return self._item_in_parentheses()
         if kind == "lateral":
-            position = self.position
             self.advance()
             if self.kind == "(":
+                position = self.position
                 return self._subselect(position, self.select_with_parens(), lateral=True)
             if self.kind == "xmltable":
                 return self._xml_table(lateral=True)
@@ -822,7 +815,7 @@ class QueryParser(FunctionParser):
             if self.kind == "IDENT":
                 word = self.values[self.index]
                 if word != "path":
-                    raise not_supported(f'option "{word}" of XMLTABLE', position=self.position)
+                    raise self._xml_column_option(str(word))
                 self.advance()
                 path = self.b_expr()
             elif self.accept("default"):
@@ -832,6 +825,12 @@ class QueryParser(FunctionParser):
                 not_null = True
             elif not self.accept("null"):
                 return XmlTableColumn(position, name, column_type, path, default, not_null)
+
+    def _xml_column_option(self, word: str) -> SqlError:
+        message = f'unrecognized column option "{word}"'
+        if word == "__pg__is_not_null":
+            message = f'option name "{word}" cannot be used in XMLTABLE'
+        return SqlError("42601", message, position=self.position)
 
 
 _SELECT_CLAUSES: Final = frozenset(("group", "having", "window"))

@@ -267,15 +267,15 @@ class StatementParser(AlterParser):
         """RENAME TO, OWNER TO, SET SCHEMA, DEPENDS ON: what most kinds share."""
         word, following = self.kind, self.peek()
         if word == "rename":
-            if following == "to":
-                self.advance()
-                self.advance()
-                return Rename(position, kind, kind, reference, self.col_id())
             if following == "constraint" and kind is ObjectKind.DOMAIN:
                 return self._rename_part(position, kind, ObjectKind.DOMAIN_CONSTRAINT, reference)
             if following == "attribute" and kind is ObjectKind.TYPE:
                 return self._rename_part(position, kind, ObjectKind.ATTRIBUTE, reference)
-            return None
+            if following == "value" and kind is ObjectKind.TYPE:
+                return None
+            self.advance()
+            self.expect("to")
+            return Rename(position, kind, kind, reference, self.col_id())
         if word == "owner":
             self.advance()
             self.expect("to")

@@ -208,10 +208,7 @@ class TableParser(DefinitionParser):
     def _partition_by(self) -> PartitionSpec:
         position = self.position
         self.expect_words("partition", "by")
-        at = self.position
         strategy = self.col_id()
-        if strategy.lower() not in ("list", "range", "hash"):
-            raise SqlError("22023", f'unrecognized partitioning strategy "{strategy}"', position=at)
         self.expect("(")
         elements = [self._partition_element()]
         while self.accept(","):
@@ -376,9 +373,9 @@ class TableParser(DefinitionParser):
 
     def _column_constraint(self, position: int, name: str | None) -> Constraint | None:
         kind, kinds = self.kind, ConstraintKind
-        if kind == "not" and self.peek() == "null":
+        if kind == "not" and self.peek() != "deferrable":
             self.advance()
-            self.advance()
+            self.expect("null")
             return Constraint(position, kinds.NOT_NULL, name)
         if kind == "null":
             self.advance()
@@ -452,6 +449,7 @@ class TableParser(DefinitionParser):
 
     def _generated(self, position: int, name: str | None) -> Constraint:
         self.expect("generated")
+        at = self.position
         when = self.generated_when()
         self.expect("as")
         if self.accept("identity"):
@@ -465,9 +463,8 @@ class TableParser(DefinitionParser):
         self.expect("stored")
         if when is not GeneratedWhen.ALWAYS:
             raise SqlError(
-                "42601", "for a generated column, GENERATED ALWAYS must be specified",
-                position=position,
-            )  # fmt: skip
+                "42601", "for a generated column, GENERATED ALWAYS must be specified", position=at
+            )
         return Constraint(position, ConstraintKind.GENERATED, name, expression, generated=when)
 
     def generated_when(self) -> GeneratedWhen:
@@ -621,13 +618,14 @@ class TableParser(DefinitionParser):
         actions: dict[str, ForeignKeyAction] = {}
         set_columns: tuple[str, ...] = ()
         while self.kind == "on":
+            at = self.position
             self.advance()
             event = self.one_of("update", "delete")
             if event in actions:
                 self.index -= 1
                 self.kind = self.kinds[self.index]
                 self.fail()
-            actions[event], listed = self._foreign_key_action(event)
+            actions[event], listed = self._foreign_key_action(event, at)
             set_columns = listed or set_columns
         if attributes is None:
             attributes = self._attributes("FOREIGN KEY", not_valid=True)
@@ -640,8 +638,7 @@ class TableParser(DefinitionParser):
             deferrable=attributes.deferrable, initially_deferred=attributes.initially_deferred,
         )  # fmt: skip
 
-    def _foreign_key_action(self, event: str) -> tuple[ForeignKeyAction, tuple[str, ...]]:
-        at = self.position
+    def _foreign_key_action(self, event: str, at: int) -> tuple[ForeignKeyAction, tuple[str, ...]]:
         word = self.one_of("no", "restrict", "cascade", "set")
         if word == "no":
             self.expect("action")
@@ -661,14 +658,14 @@ class TableParser(DefinitionParser):
 
     def constraint_attributes(self) -> _Attributes:
         """The attributes of ALTER CONSTRAINT and CREATE CONSTRAINT TRIGGER."""
-        return self._attributes("FOREIGN KEY")
+        return self._attributes("FOREIGN KEY", placed=False)
 
     def _attributes(
         self, what: str, *, not_valid: bool = False, no_inherit: bool = False,
-        deferrable: bool = True,
+        deferrable: bool = True, placed: bool = True,
     ) -> _Attributes:  # fmt: skip
         attributes = _Attributes()
-        start = self.position
+        start = self.position if placed else 0
         while self._attribute(attributes, table=True):
             pass
         for given, allowed, word in (
@@ -693,17 +690,20 @@ class TableParser(DefinitionParser):
         elif kind == "not" and following == "deferrable":
             self.advance()
             if attributes.deferrable or attributes.initially_deferred:
-                self._conflicting(position)
+                self._conflicting(position, deferred=not attributes.deferrable)
             attributes.deferrable = False
+        elif table and kind == "not" and following != "valid":
+            self.advance()
+            self.fail()
         elif kind == "initially":
             self.advance()
             deferred = self.kind == "deferred"
             if not deferred and self.kind != "immediate":
                 self.fail()
-            if attributes.initially_deferred not in (None, deferred) or (
-                deferred and attributes.deferrable is False
-            ):
+            if attributes.initially_deferred not in (None, deferred):
                 self._conflicting(position)
+            if deferred and attributes.deferrable is False:
+                self._conflicting(position, deferred=True)
             attributes.initially_deferred = deferred
         elif table and kind == "not" and following == "valid":
             self.advance()
@@ -716,8 +716,11 @@ class TableParser(DefinitionParser):
         self.advance()
         return True
 
-    def _conflicting(self, position: int) -> None:
-        raise SqlError("42601", "conflicting constraint properties", position=position)
+    def _conflicting(self, position: int, *, deferred: bool = False) -> None:
+        message = "conflicting constraint properties"
+        if deferred:
+            message = "constraint declared INITIALLY DEFERRED must be DEFERRABLE"
+        raise SqlError("42601", message, position=position)
 
     # -- indexes, views, sequences ---------------------------------------------------------------
 

@@ -384,14 +384,17 @@ class UtilityParser(ModifyParser):
                 binary = True
             elif word in ("asensitive", "insensitive"):
                 insensitive = self._once(
-                    insensitive, new=word == "insensitive", words="INSENSITIVE and ASENSITIVE",
+                    old=insensitive, new=word == "insensitive", words="INSENSITIVE and ASENSITIVE",
                     position=position,
                 )  # fmt: skip
             else:
                 if word == "no":
                     self.expect("scroll")
                 scroll = self._once(
-                    scroll, new=word == "scroll", words="SCROLL and NO SCROLL", position=position
+                    old=scroll,
+                    new=word == "scroll",
+                    words="SCROLL and NO SCROLL",
+                    position=position,
                 )
         self.advance()
         hold = False
@@ -403,7 +406,7 @@ class UtilityParser(ModifyParser):
         query = self.select_statement()
         return DeclareCursor(position, name, query, binary, insensitive, scroll, hold)
 
-    def _once(self, old: bool | None, *, new: bool, words: str, position: int) -> bool:
+    def _once(self, *, old: bool | None, new: bool, words: str, position: int) -> bool:
         if old is not None and old != new:
             raise SqlError("42P11", f"cannot specify both {words}", position=position)
         return new
@@ -489,7 +492,7 @@ class UtilityParser(ModifyParser):
             else:
                 body = self.string()
         if body is None:
-            if language is None:
+            if language is None or self.kind not in (";", "EOF"):
                 self.fail()
             raise SqlError("42601", "no inline code specified")
         return Do(position, body, language)
@@ -499,8 +502,7 @@ class UtilityParser(ModifyParser):
         position = self.position
         self.advance()
         at = self.position
-        name = self.any_name() if self.peek() == "." else (self.type_function_name(),)
-        application = self.function_application(name, at)
+        application = self.function_application(self.function_name(), at)
         assert isinstance(application, FunctionCall)
         return Call(position, application)
 
