@@ -1,0 +1,568 @@
+"""Bound tree -> logical plan, as written: no rule has been applied yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from heliosd.plan import nodes
+from heliosd.plan.columns import given_rels
+from heliosd.plan.nodes import (
+    Aggregate,
+    CteScan,
+    DeleteRows,
+    Distinct,
+    Filter,
+    FunctionScan,
+    InsertRows,
+    Join,
+    JoinKind,
+    Limit,
+    LockRows,
+    LogicalPlan,
+    OneRow,
+    Plan,
+    PlannedCte,
+    Project,
+    ProjectSet,
+    Recursive,
+    Scan,
+    Sort,
+    SubPlan,
+    UpdateRows,
+    ValuesScan,
+    With,
+)
+from heliosd.plan.walk import parameters_of, substitute_plan
+from heliosd.sql.bind.from_items import table_columns
+from heliosd.sql.bound import (
+    AggregateCall,
+    And,
+    BoundStatement,
+    Cte,
+    CteRel,
+    Delete,
+    Expr,
+    FromItem,
+    FunctionRel,
+    GroupingCall,
+    Insert,
+    JoinRel,
+    OrderKey,
+    Query,
+    Select,
+    SetOperation,
+    SetReturningCall,
+    SortKey,
+    SubLink,
+    SubqueryRel,
+    TableRel,
+    Target,
+    Update,
+    Values,
+    ValuesRel,
+    Var,
+    WholeRow,
+    WindowCall,
+)
+from heliosd.sql.bound import JoinKind as BoundJoinKind
+from heliosd.sql.bound.walk import children, outer_vars, output_columns, transform
+
+Above: TypeAlias = Callable[[Expr], Expr | None]
+
+_JOINS = {
+    BoundJoinKind.INNER: JoinKind.INNER,
+    BoundJoinKind.LEFT: JoinKind.LEFT,
+    BoundJoinKind.RIGHT: JoinKind.RIGHT,
+    BoundJoinKind.FULL: JoinKind.FULL,
+}
+
+
+def build_logical(bound: BoundStatement) -> LogicalPlan:
+    """The plan of a statement, its subqueries planned inside its expressions."""
+    builder = Builder(bound.rels_total)
+    statement = bound.statement
+    if isinstance(statement, Insert | Update | Delete):
+        root: Plan = builder.modification(statement)
+        returning = statement.returning
+        outputs = tuple(
+            Var(-1, i, t.expression.type, t.expression.typmod, t.expression.collation)
+            for i, t in enumerate(returning)
+        )
+    else:
+        number = builder.new_rel()
+        root = builder.query(statement, number)
+        outputs = output_vars(statement, number)
+    return LogicalPlan(root, outputs, bound, builder.rels_total)
+
+
+def output_vars(query: Query, rel: int) -> tuple[Var, ...]:
+    """The outputs of a query planned as rel `rel`."""
+    return tuple(
+        Var(rel, i, oid, typmod, collation)
+        for i, (_, oid, typmod, collation) in enumerate(output_columns(query))
+    )
+
+
+def conjuncts(expression: Expr | None) -> tuple[Expr, ...]:
+    """A predicate as the tests that must all hold."""
+    if expression is None:
+        return ()
+    if isinstance(expression, And):
+        return tuple(e for each in expression.arguments for e in conjuncts(each))
+    return (expression,)
+
+
+class Builder:
+    """Numbers for new rels, and the recursion over queries."""
+
+    def __init__(self, rels_total: int) -> None:
+        self.rels_total = rels_total
+
+    def new_rel(self) -> int:
+        number = self.rels_total
+        self.rels_total = number + 1
+        return number
+
+    # -- expressions -------------------------------------------------------------------------
+
+    def expression(self, expression: Expr) -> Expr:
+        """The expression with its subqueries planned."""
+        if not _has_sublink(expression):
+            return expression
+        return transform(expression, self._planned)
+
+    def _planned(self, node: Expr) -> Expr | None:
+        if not isinstance(node, SubLink):
+            return None
+        number = node.rel if node.rel >= 0 else self.new_rel()
+        plan = self.query(node.query, number)
+        return SubPlan(
+            node.kind,
+            plan,
+            output_vars(node.query, number),
+            outer_vars(node.query),
+            node.type,
+            node.typmod,
+            node.collation,
+            None if node.test is None else self.expression(node.test),
+            number,
+        )
+
+    def expressions(self, expressions: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        return tuple([self.expression(each) for each in expressions])
+
+    # -- queries -----------------------------------------------------------------------------
+
+    def query(self, query: Query, rel: int) -> Plan:
+        """A plan that gives the query's visible outputs as `Var(rel, i)`."""
+        if isinstance(query, Select):
+            plan = self._select(query, rel)
+        elif isinstance(query, SetOperation):
+            plan = self._ordered(self._set_operation(query, rel), query, rel)
+        else:
+            plan = self._ordered(self._values(query, rel), query, rel)
+        return self.with_ctes(plan, query.ctes) if query.ctes else plan
+
+    def with_ctes(self, plan: Plan, ctes: tuple[Cte, ...]) -> Plan:
+        return With(plan, tuple([self._cte(cte) for cte in ctes]))
+
+    def _cte(self, cte: Cte) -> PlannedCte:
+        query = cte.query
+        if isinstance(query, Insert | Update | Delete):
+            outputs = tuple(
+                Var(-1, i, t.expression.type, t.expression.typmod, t.expression.collation)
+                for i, t in enumerate(query.returning)
+            )
+            return PlannedCte(cte.number, cte.name, self.modification(query), outputs, True)
+        number = self.new_rel()
+        if not cte.recursive:
+            plan = self.query(query, number)
+            return PlannedCte(cte.number, cte.name, plan, output_vars(query, number))
+        assert isinstance(query, SetOperation)
+        outputs = output_vars(query, number)
+        left, right = self.new_rel(), self.new_rel()
+        plan = Recursive(
+            cte.number,
+            number,
+            query.all,
+            self.query(query.left, left),
+            self.query(query.right, right),
+            outputs,
+        )
+        if query.ctes:
+            plan = self.with_ctes(plan, query.ctes)
+        return PlannedCte(cte.number, cte.name, plan, outputs)
+
+    def _set_operation(self, query: SetOperation, rel: int) -> Plan:
+        left, right = self.new_rel(), self.new_rel()
+        return nodes.SetOperation(
+            query.kind,
+            query.all,
+            self.query(query.left, left),
+            self.query(query.right, right),
+            rel,
+            output_vars(query, rel),
+        )
+
+    def _values(self, query: Values, rel: int) -> Plan:
+        rows = tuple(self.expressions(row) for row in query.rows)
+        return ValuesScan(ValuesRel(rel, "*VALUES*", query.columns, rows))
+
+    def _ordered(self, plan: Plan, query: SetOperation | Values, rel: int) -> Plan:
+        """ORDER BY and LIMIT over outputs only."""
+        outputs = output_vars(query, rel)
+        keys = tuple(_sort_key(key, outputs[key.target]) for key in query.order_by)
+        return self._limited(Sort(plan, keys) if keys else plan, query, keys)
+
+    def _limited(self, plan: Plan, query: Query, keys: tuple[SortKey, ...]) -> Plan:
+        if query.limit is None and query.offset is None:
+            return plan
+        return Limit(
+            plan,
+            None if query.limit is None else self.expression(query.limit),
+            None if query.offset is None else self.expression(query.offset),
+            keys if query.with_ties else (),
+        )
+
+    def _select(self, query: Select, rel: int) -> Plan:
+        plan = self._from(query.from_items)
+        where = conjuncts(query.where)
+        if where:
+            plan = Filter(plan, self.expressions(where))
+        targets = [self.expression(target.expression) for target in query.targets]
+        if query.aggregated:
+            plan, targets, windows = self._aggregated(plan, query, targets)
+        else:
+            windows = query.windows
+        if windows:
+            plan, targets = self._windowed(plan, windows, targets)
+        if query.has_set_returning:
+            plan, targets = self._expanded(plan, targets)
+        return self._finished(plan, query, rel, targets)
+
+    def _finished(self, plan: Plan, query: Select, rel: int, targets: list[Expr]) -> Plan:
+        """DISTINCT, ORDER BY, row locks, LIMIT and the visible outputs."""
+        names = tuple(t.name for t in query.targets if not t.junk)
+        visible = [e for e, t in zip(targets, query.targets, strict=True) if not t.junk]
+        if query.distinct_on is None:
+            keys = tuple(_sort_key(key, targets[key.target]) for key in query.order_by)
+            if keys:
+                plan = Sort(plan, keys)
+            if query.locks:
+                plan = LockRows(plan, query.locks)
+            plan = self._limited(plan, query, keys)
+            return Project(plan, rel, tuple(visible), names)
+        every = self.new_rel() if len(visible) < len(targets) else rel
+        plan = Project(plan, every, tuple(targets), tuple(t.name for t in query.targets))
+        outputs = [Var(every, i, e.type, e.typmod, e.collation) for i, e in enumerate(targets)]
+        keys = tuple(_sort_key(key, outputs[key.target]) for key in query.order_by)
+        distinct = tuple(outputs[i] for i in query.distinct_on)
+        if query.distinct:
+            plan = Distinct(plan, distinct)
+            plan = Sort(plan, keys) if keys else plan
+        else:
+            # DISTINCT ON keeps the first row of each group in ORDER BY's order.
+            plan = Distinct(Sort(plan, keys) if keys else plan, distinct)
+        plan = self._limited(plan, query, keys)
+        if every != rel:
+            shown = tuple(v for v, t in zip(outputs, query.targets, strict=True) if not t.junk)
+            plan = Project(plan, rel, shown, names)
+        return plan
+
+    # -- grouping, windows, sets -------------------------------------------------------------
+
+    def _aggregated(
+        self, plan: Plan, query: Select, targets: list[Expr]
+    ) -> tuple[Plan, list[Expr], tuple[Any, ...]]:
+        """Aggregate, then HAVING; what stands above names the aggregate's outputs."""
+        rel = self.new_rel()
+        keys = self.expressions(query.group_by)
+        calls: dict[AggregateCall | GroupingCall, int] = {}
+        known: dict[Expr, Expr] = {
+            key: Var(rel, i, key.type, key.typmod, key.collation) for i, key in enumerate(keys)
+        }
+
+        def above(node: Expr) -> Expr | None:
+            found = known.get(node)
+            if found is not None:
+                return found
+            if isinstance(node, AggregateCall | GroupingCall):
+                index = calls.setdefault(node, len(keys) + len(calls))
+                return Var(rel, index, node.type, node.typmod, node.collation)
+            if isinstance(node, SubPlan):
+                return _rewritten_subplan(node, known, above)
+            return None
+
+        def rewrite(expression: Expr) -> Expr:
+            return transform(expression, above)
+
+        having = tuple(rewrite(e) for e in self.expressions(conjuncts(query.having)))
+        targets = [rewrite(target) for target in targets]
+        windows = tuple(
+            replace(
+                window,
+                partition_by=tuple(rewrite(e) for e in window.partition_by),
+                order_by=tuple(
+                    replace(key, expression=rewrite(key.expression)) for key in window.order_by
+                ),
+            )
+            for window in query.windows
+        )
+        aggregate = Aggregate(plan, rel, keys, tuple(calls), query.grouping_sets)
+        determined = self._determined(aggregate, targets, having, windows)
+        if determined is not None:
+            aggregate, targets, having, windows = determined
+        return (Filter(aggregate, having) if having else aggregate), targets, windows
+
+    def _determined(
+        self,
+        aggregate: Aggregate,
+        targets: list[Expr],
+        having: tuple[Expr, ...],
+        windows: tuple[Any, ...],
+    ) -> tuple[Aggregate, list[Expr], tuple[Expr, ...], tuple[Any, ...]] | None:
+        """Columns that depend on a grouped primary key become keys too: they change no group."""
+        below = given_rels(aggregate.input)
+        extra: dict[Expr, None] = {}
+        tops = [*targets, *having]
+        for window in windows:
+            tops.extend(window.partition_by)
+            tops.extend(key.expression for key in window.order_by)
+        for top in tops:
+            _collect_vars(top, below, extra)
+        if not extra:
+            return None
+        count = len(aggregate.keys)
+        shift = len(extra)
+        rel = aggregate.rel
+        known = {e: Var(rel, count + i, e.type, e.typmod, e.collation) for i, e in enumerate(extra)}
+
+        def above(node: Expr) -> Expr | None:
+            if node in known:
+                return known[node]
+            if isinstance(node, Var) and node.rel == rel and node.column >= count:
+                return replace(node, column=node.column + shift)
+            if isinstance(node, SubPlan):
+                return _rewritten_subplan(node, known, above)
+            return None
+
+        def rewrite(expression: Expr) -> Expr:
+            return transform(expression, above)
+
+        sets = aggregate.sets
+        if sets is not None:
+            more = tuple(range(count, count + shift))
+            sets = tuple((*each, *more) for each in sets)
+        return (
+            replace(aggregate, keys=(*aggregate.keys, *extra), sets=sets),
+            [rewrite(target) for target in targets],
+            tuple(rewrite(each) for each in having),
+            tuple(
+                replace(
+                    window,
+                    partition_by=tuple(rewrite(e) for e in window.partition_by),
+                    order_by=tuple(
+                        replace(key, expression=rewrite(key.expression)) for key in window.order_by
+                    ),
+                )
+                for window in windows
+            ),
+        )
+
+    def _windowed(
+        self, plan: Plan, windows: tuple[Any, ...], targets: list[Expr]
+    ) -> tuple[Plan, list[Expr]]:
+        for number, window in enumerate(windows):
+            calls: dict[WindowCall, int] = {}
+            rel = self.new_rel()
+
+            def above(
+                node: Expr, number: int = number, rel: int = rel, calls: Any = calls
+            ) -> Expr | None:
+                if isinstance(node, WindowCall) and node.window == number:
+                    index = calls.setdefault(node, len(calls))
+                    return Var(rel, index, node.type, node.typmod, node.collation)
+                return None
+
+            targets = [transform(target, above) for target in targets]
+            if calls:
+                window = replace(
+                    window,
+                    partition_by=self.expressions(window.partition_by),
+                    order_by=tuple(
+                        replace(key, expression=self.expression(key.expression))
+                        for key in window.order_by
+                    ),
+                )
+                plan = nodes.Window(plan, rel, window, tuple(calls))
+        return plan, targets
+
+    def _expanded(self, plan: Plan, targets: list[Expr]) -> tuple[Plan, list[Expr]]:
+        """Set-returning calls, the innermost first."""
+        while True:
+            calls: dict[SetReturningCall, int] = {}
+            rel = self.new_rel()
+
+            def above(node: Expr, rel: int = rel, calls: Any = calls) -> Expr | None:
+                if isinstance(node, SetReturningCall) and not any(
+                    _has_set(child) for child in children(node)
+                ):
+                    index = calls.setdefault(node, len(calls))
+                    return Var(rel, index, node.type, node.typmod, node.collation)
+                return None
+
+            targets = [transform(target, above) for target in targets]
+            if not calls:
+                return plan, targets
+            plan = ProjectSet(plan, rel, tuple(calls))
+
+    # -- FROM --------------------------------------------------------------------------------
+
+    def _from(self, items: tuple[FromItem, ...]) -> Plan:
+        if not items:
+            return OneRow()
+        plan = self._from_item(items[0])
+        for item in items[1:]:
+            right = self._from_item(item)
+            plan = Join(JoinKind.INNER, plan, right, lateral=_is_lateral(item))
+        return plan
+
+    def _from_item(self, item: FromItem) -> Plan:
+        match item:
+            case TableRel():
+                if item.sample is not None:
+                    sample = item.sample
+                    item = replace(
+                        item,
+                        sample=replace(
+                            sample,
+                            percent=self.expression(sample.percent),
+                            repeatable=None
+                            if sample.repeatable is None
+                            else self.expression(sample.repeatable),
+                        ),
+                    )
+                return Scan(item)
+            case SubqueryRel():
+                return self.query(item.query, item.rel)
+            case FunctionRel():
+                return FunctionScan(replace(item, functions=self.expressions(item.functions)))
+            case ValuesRel():
+                return ValuesScan(
+                    replace(item, rows=tuple(self.expressions(row) for row in item.rows))
+                )
+            case CteRel():
+                return CteScan(item)
+            case JoinRel():
+                return Join(
+                    _JOINS[item.kind],
+                    self._from_item(item.left),
+                    self._from_item(item.right),
+                    (),
+                    self.expressions(conjuncts(item.condition)),
+                    _is_lateral(item.right),
+                )
+        raise AssertionError(item)
+
+    # -- data modification -------------------------------------------------------------------
+
+    def modification(self, statement: Insert | Update | Delete) -> Plan:
+        if isinstance(statement, Insert):
+            plan: Plan = self._insert(statement)
+        elif isinstance(statement, Update):
+            plan = UpdateRows(
+                statement,
+                self._old_rows(statement, statement.from_items),
+                tuple(
+                    replace(a, expression=self.expression(a.expression))
+                    for a in statement.assignments
+                ),
+                self._returning(statement.returning),
+            )
+        else:
+            plan = DeleteRows(
+                statement,
+                self._old_rows(statement, statement.using),
+                self._returning(statement.returning),
+            )
+        return self.with_ctes(plan, statement.ctes) if statement.ctes else plan
+
+    def _insert(self, statement: Insert) -> Plan:
+        source: Plan = OneRow()
+        if statement.source is not None:
+            source = self.query(statement.source, statement.source_rel)
+        conflict = statement.on_conflict
+        if conflict is not None and conflict.assignments is not None:
+            conflict = replace(
+                conflict,
+                assignments=tuple(
+                    replace(a, expression=self.expression(a.expression))
+                    for a in conflict.assignments
+                ),
+                where=None if conflict.where is None else self.expression(conflict.where),
+            )
+            statement = replace(statement, on_conflict=conflict)
+        return InsertRows(
+            statement,
+            source,
+            self.expressions(statement.row),
+            self._returning(statement.returning),
+        )
+
+    def _old_rows(self, statement: Update | Delete, others: tuple[FromItem, ...]) -> Plan:
+        table = statement.table
+        columns = table_columns(table)
+        plan: Plan = Scan(TableRel(statement.rel, statement.alias, columns, table))
+        if others:
+            plan = Join(JoinKind.INNER, plan, self._from(others))
+        where = self.expressions(conjuncts(statement.where))
+        return Filter(plan, where) if where else plan
+
+    def _returning(self, targets: tuple[Target, ...]) -> tuple[Expr, ...]:
+        return self.expressions(tuple(target.expression for target in targets))
+
+
+def _sort_key(key: OrderKey, expression: Expr) -> SortKey:
+    return SortKey(expression, key.descending, key.nulls_first, key.operator)
+
+
+def _is_lateral(item: FromItem) -> bool:
+    if isinstance(item, SubqueryRel | FunctionRel | ValuesRel):
+        return item.lateral
+    if isinstance(item, JoinRel):
+        return _is_lateral(item.left) or _is_lateral(item.right)
+    return False
+
+
+def _has_sublink(expression: Expr) -> bool:
+    if isinstance(expression, SubLink):
+        return True
+    return any(_has_sublink(child) for child in children(expression))
+
+
+def _has_set(expression: Expr) -> bool:
+    if isinstance(expression, SetReturningCall):
+        return True
+    return any(_has_set(child) for child in children(expression))
+
+
+def _collect_vars(expression: Expr, rels: frozenset[int], found: dict[Expr, None]) -> None:
+    if isinstance(expression, Var | WholeRow) and expression.rel in rels:
+        found[expression] = None
+    if isinstance(expression, SubPlan):
+        for var in expression.parameters:
+            if var.rel in rels:
+                found[var] = None
+    for child in children(expression):
+        _collect_vars(child, rels, found)
+
+
+def _rewritten_subplan(node: SubPlan, known: Mapping[Expr, Expr], above: Above) -> Expr:
+    """A subquery above an aggregate: its parameters are the aggregate's outputs now."""
+    plan = substitute_plan(node.plan, known.get)
+    test = None if node.test is None else transform(node.test, above)
+    if plan is node.plan and test is node.test:
+        return node
+    return replace(node, plan=plan, test=test, parameters=parameters_of(plan))
