@@ -69,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_authentication",
+        "_bytes_sent",
         "_closing",
         "_direct",
         "_listener",
@@ -88,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self._listener = listener
         self.local = local
         self._wire = Wire(listener.wire_limits)
+        self._bytes_sent = listener.instance.metrics.bytes_sent
         self._transport: asyncio.Transport | None = None
         self._tls: TlsLayer | None = None
         self._session: Session | None = None
@@ -185,6 +187,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._tls is not None:
             data = self._tls.encrypt(data)
+        self._bytes_sent.value += len(data)
         transport.write(data)
 
     def writable(self) -> Event | None:

@@ -54,7 +54,6 @@ class SessionEnded(BaseException):
 
 def _on_sync(session: Session, message: m.FrontendMessage) -> None:
     session.block.finish_implicit()
-    session.portals.close("")
 
 
 def _on_flush(session: Session, message: m.FrontendMessage) -> None:
