@@ -28,7 +28,7 @@ INDENT_MAX: Final = 60
 _NAME: Final = re.compile(
     r"\A(?:[akprstv][0-9]+|ctx|params|state|evaluation|snapshot|transaction|check|out)\Z"
 )
-_BUILTINS: Final = frozenset({"len", "None", "True", "False", "zip"})
+_BUILTINS: Final = frozenset({"len", "set", "zip"})
 
 _ALLOWED: Final = frozenset(
     {
@@ -101,6 +101,7 @@ class Module:
             "__builtins__": {},
             "__name__": filename,
             "len": len,
+            "set": set,
             "zip": zip,
             **self.slots,
         }

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_storage.locks import LockPolicy, LockStrength
-from heliosd.catalog.quoting import quote_identifier
+from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
 from heliosd.execute.key_codec import codec_for
-from heliosd.sql.parser.statement import parse_statements
+from heliosd.sql.parser import parse_statements
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Constraint, Index, Table
