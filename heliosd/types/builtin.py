@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from heliosd.types import (
     array,
+    array_operators,
     binary,
     boolean,
     datetime,
@@ -16,8 +17,10 @@ from heliosd.types import (
     integer,
     interval,
     json,
+    jsonb_operators,
     numeric,
     object_ids,
+    pattern,
     pseudo,
     text,
 )
@@ -45,9 +48,12 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     interval,
     datetime_operators,
     json,
+    jsonb_operators,
+    pattern,
     object_ids,
     pseudo,
     array,
+    array_operators,
 )
 
 # The oid family rests as unsigned numbers, int4 as signed: these two are not binary-equal here.

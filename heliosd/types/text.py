@@ -5,13 +5,14 @@ Text compares by code point, which is the byte order of UTF-8 (collation C.UTF-8
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, six, sql_type
 from heliosd.types.failures import invalid_syntax
-from heliosd.types.registry import KeyKind
+from heliosd.types.registry import CallTypes, KeyKind
 
 forms: Final = Forms()
 
@@ -327,3 +328,17 @@ forms.templates(
         "bpchar(bpchar,int4,bool)": "bpchar_fit({0}, {1}, {2})",
     }
 )
+
+
+@forms.specialized("textanycat(text,anynonarray)", needs_context=True)
+def text_any(types: CallTypes) -> Callable[..., str]:
+    """text || anything: the text of the other."""
+    show = types.arguments[1].output
+    return lambda ctx, left, right: left + show(right, ctx)
+
+
+@forms.specialized("anytextcat(anynonarray,text)", needs_context=True)
+def any_text(types: CallTypes) -> Callable[..., str]:
+    """Anything || text: the text of the other."""
+    show = types.arguments[0].output
+    return lambda ctx, left, right: show(left, ctx) + right

@@ -17,8 +17,10 @@ import regex
 
 from heliosd.errors import SqlError
 from heliosd.types.declare import Forms
+from heliosd.types.registry import SqlType
 
 forms: Final = Forms()
+types: Final[tuple[SqlType, ...]] = ()
 
 # Longest run of a pattern that RE2 cannot take.
 _TIMEOUT_S: Final = 1.0
