@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import Column, ColumnStatistics, Statistics, Table
+from heliosd.plan.statistics import TARGET_DEFAULT, column_statistics
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
-    from heliosd.types.registry import SqlType
 
 SAMPLE_ROWS_MAX: Final = 10_000
 _RUN_ROWS: Final = 100
 """Rows read from one random place: neighbours cost nothing once their leaf is there."""
-_TARGET: Final = 100
-_WIDE_BYTES: Final = 1024
-"""Longer values are counted, never kept."""
 _KEPT: Final = (bool, int, float, str, bytes, Decimal, tuple)
+"""Values that a catalog row can hold."""
 _PAGE_BYTES: Final = 8192
 
 
@@ -89,95 +87,14 @@ def _column(
 ) -> ColumnStatistics:
     kind = session.catalog.types.type(column.type_oid)
     slot = column.attnum - 1
-    stored = [row[slot] for row in rows]
-    present = [value for value in stored if value is not None]
-    nulls = 1 - len(present) / len(stored) if stored else 0.0
-    width = _width(kind, present)
-    if not present or kind.key is None or width > _WIDE_BYTES:
-        return ColumnStatistics(attnum=column.attnum, null_fraction=nulls, width=width)
     unpack = kind.unpack
-    values = present if unpack is None else [unpack(value) for value in present]
-    if not isinstance(values[0], _KEPT):
-        return ColumnStatistics(attnum=column.attnum, null_fraction=nulls, width=width)
-    group = kind.group_key()
-    order = kind.order_key()
-    counts = Counter(values if group is None else map(group, values))
-    originals = dict(zip(map(group, values), values, strict=True)) if group is not None else None
-    distinct = _distinct(counts, len(values), total, 1 - nulls)
-    common = _common(counts, len(values), distinct)
-    histogram = _histogram(values, group, order, {key for key, _ in common})
-    return ColumnStatistics(
-        attnum=column.attnum,
-        null_fraction=nulls,
-        width=width,
-        distinct=distinct,
-        common_values=tuple(key if originals is None else originals[key] for key, _count in common),
-        common_frequencies=tuple(count / len(stored) for _key, count in common),
-        histogram=histogram,
-        correlation=_correlation(values, order),
-    )
-
-
-def _width(kind: SqlType, stored: Sequence[Any]) -> int:
-    if kind.size > 0:
-        return kind.size
-    if not stored:
-        return 0
-    sizes = sum(len(v) if isinstance(v, str | bytes) else 8 for v in stored)
-    return sizes // len(stored) + 1
-
-
-def _distinct(counts: Counter[Any], sampled: int, total: int, present: float) -> float:
-    """Haas and Stokes' estimate, as PostgreSQL uses it; negative: a fraction of the rows."""
-    seen = len(counts)
-    once = sum(1 for count in counts.values() if count == 1)
-    population = total * present
-    if once == sampled:
-        return -1.0 * present
-    if once == 0 or sampled >= population:
-        estimate = float(seen)
-    else:
-        estimate = sampled * seen / (sampled - once + once * sampled / population)
-        estimate = min(max(estimate, float(seen)), population)
-    if estimate > 0.1 * total:
-        return -estimate / total
-    return float(round(estimate))
-
-
-def _common(counts: Counter[Any], sampled: int, distinct: float) -> list[tuple[Any, int]]:
-    """The most common values: all of them when they are few, else those above the average."""
-    if len(counts) <= _TARGET and distinct > 0:
-        return [pair for pair in counts.most_common() if pair[1] > 1] or []
-    average = sampled / max(len(counts), 1)
-    threshold = max(2.0, average * 1.25)
-    return [pair for pair in counts.most_common(_TARGET) if pair[1] >= threshold]
-
-
-def _histogram(
-    values: Sequence[Any],
-    group: Callable[[Any], Any] | None,
-    order: Callable[[Any], Any] | None,
-    common: set[Any],
-) -> tuple[Any, ...]:
-    """Bounds that cut the values that are not common into parts of equal size."""
-    rest = [v for v in values if (v if group is None else group(v)) not in common]
-    rest = sorted(set(rest) if group is None else rest, key=order)
-    if len(rest) < 2:
-        return ()
-    bounds = min(_TARGET + 1, len(rest))
-    return tuple(rest[(len(rest) - 1) * i // (bounds - 1)] for i in range(bounds))
-
-
-def _correlation(values: Sequence[Any], order: Callable[[Any], Any] | None) -> float | None:
-    """How far the order of the keys is the column's own order: Pearson's r over ranks."""
-    count = len(values)
-    if count < 2:
-        return None
-    places = range(count)
-    ranked = sorted(
-        places, key=values.__getitem__ if order is None else (lambda place: order(values[place]))
-    )
-    mean = (count - 1) / 2
-    spread = sum((place - mean) ** 2 for place in places)
-    together = sum((rank - mean) * (place - mean) for rank, place in enumerate(ranked))
-    return together / spread if spread else None
+    values = [row[slot] for row in rows]
+    if unpack is not None:
+        values = [None if value is None else unpack(value) for value in values]
+    target = column.statistics_target if column.statistics_target > 0 else TARGET_DEFAULT
+    found = column_statistics(column.attnum, values, total, kind, target)
+    if found.common_values and not isinstance(found.common_values[0], _KEPT):
+        return replace(found, common_values=(), common_frequencies=(), histogram=())
+    if found.histogram and not isinstance(found.histogram[0], _KEPT):
+        return replace(found, histogram=())
+    return found

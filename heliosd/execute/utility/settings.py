@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.program import CommandResult, ResultColumn, Row
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.temporary import drop_all_temporary
 from heliosd.sql.tree.base import NumericText
 from heliosd.sql.tree.expressions import StringConstant, TypeCast
 from heliosd.sql.tree.utility import Discard, SetKind, SetVariable, Show
@@ -128,5 +129,7 @@ def discard(statement: Discard, session: SessionServices) -> str:
     target = statement.target.lower()
     if target == "all":
         session.block.forbid_block("DISCARD ALL")
+    if target in ("all", "temp", "temporary"):
+        drop_all_temporary(session)
     session.discard(target)
     return f"DISCARD {target.upper()}"

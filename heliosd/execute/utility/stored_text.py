@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import Column, ColumnedRelation, Reference, Relation, Table
-from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
 from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
@@ -24,6 +23,7 @@ from heliosd.sql.deparse import deparse_expression, deparse_query
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import ColumnRef
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
