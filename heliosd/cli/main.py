@@ -6,10 +6,10 @@ import argparse
 import sys
 from typing import Final
 
-from heliosd.cli import config, serve
+from heliosd.cli import check, config, debug, serve
 from heliosd.settings.sources import ConfigurationError
 
-COMMANDS: Final = {"serve": serve, "config": config}
+COMMANDS: Final = {"serve": serve, "config": config, "check": check, "debug": debug}
 
 
 def main(arguments: list[str] | None = None) -> None:

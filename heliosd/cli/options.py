@@ -6,9 +6,13 @@ import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from heliosd.settings.server import ServerSettings
 from heliosd.settings.sources import ServerConfiguration, load_configuration
+
+if TYPE_CHECKING:
+    from helios_storage.keyring import KeySource
 
 _SETTING_OPTIONS: Final = (
     ("data_dir", "DIR", "the data directory"),
@@ -42,3 +46,11 @@ def read_configuration(
     }
     path = options.config or environment.get("HELIOSDB_CONFIG")
     return load_configuration(environment, given, Path(path) if path else None)
+
+
+def key_source(configuration: ServerConfiguration) -> KeySource:
+    """The wrapping key's source: the configured key, else the file beside the data."""
+    from helios_storage.keyring import GivenKey, KeyFile, parse_key
+
+    key = configuration.value(ServerSettings.encryption_key)
+    return GivenKey(parse_key(key)) if key else KeyFile()
