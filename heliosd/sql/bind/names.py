@@ -173,7 +173,7 @@ def _similar(level: Level, qualifier: str | None, name: str) -> str | None:
             for each in item.names():
                 if each == name and hidden is None:
                     hidden = item.alias
-                distance = edit_distance(name, each, best_distance)
+                distance = edit_distance(name, each, best_distance + 1)
                 if distance < best_distance:
                     best_distance, best = distance, {f"{item.alias}.{each}": None}
                 elif distance == best_distance and distance <= len(name) // 2:
