@@ -85,6 +85,8 @@ def create(
 
     The databases are template1, template0, postgres, and one named like the superuser.
     """
+    first = storage.allocate_tree_id()
+    assert first == CATALOG_SPEC.tree_id, "the catalog is a store's first tree"
     transaction.create_tree(CATALOG_SPEC)
     storage.sequences.set(OID_SEQUENCE, FIRST_USER_OID)
     for obj in first_objects(storage, superuser, verifier):
