@@ -23,7 +23,7 @@ from typing import Final
 from helios_storage.errors import Corrupted
 from helios_storage.options import StorageOptions
 from helios_storage.page import Inner, Leaf, Page, Ref, children_of, decode_page
-from helios_storage.scheduler import Scheduler
+from helios_storage.scheduler import InlineScheduler, Scheduler
 from helios_storage.seal import PageOpener
 from helios_storage.spec import TreeId, TreeSpec
 from helios_storage.store import PageStore
@@ -85,7 +85,7 @@ class Cache:
         page = ref.page  # somebody else may have been faster
         if page is None:
             page = self._link(ref, decode_page(data, spec))
-            if self.used_bytes + self._open_bytes > self.budget_bytes:
+            if self.is_over_budget():
                 self.evict()
         return page
 
@@ -97,7 +97,7 @@ class Cache:
         self.counters.misses += 1
         (data,) = self._read([(ref.page_id, ref.tag)])
         page = self._link(ref, decode_page(data, spec))
-        if self.used_bytes + self._open_bytes > self.budget_bytes:
+        if self.is_over_budget():
             self._evict_later()
         return page
 
@@ -135,6 +135,8 @@ class Cache:
         self.dirty_bytes += size_bytes
         if self.dirty_bytes > self._dirty_budget and self.on_dirty is not None:
             self.on_dirty()
+        if self.is_over_budget():
+            self._evict_later()
 
     def shrunk(self, size_bytes: int) -> None:
         """Changed pages of about this size were replaced by newer ones before they were stored."""
@@ -148,13 +150,17 @@ class Cache:
             page = ref.page
             if page is not None and ref.page_id:
                 self._link(ref, page)
-        if self.used_bytes + self._open_bytes > self.budget_bytes:
+        if self.is_over_budget():
             self._evict_later()
 
     def is_over_budget(self) -> bool:
         """Whether pages should go: changed pages take their room, clean ones make it."""
-        used = self.used_bytes + self._open_bytes + min(self.dirty_bytes, self._dirty_budget)
-        return used > self.budget_bytes
+        changed = min(self.dirty_bytes, self.budget_bytes - self.budget_bytes // 4)
+        return self.used_bytes + self._open_bytes + changed > self.budget_bytes
+
+    def dirty_pressure(self) -> float:
+        """Changed pages as a share of what they may take before a checkpoint begins."""
+        return self.dirty_bytes / self._dirty_budget
 
     def evict(self) -> None:
         """Turn the hand until the budget holds, or once around."""
@@ -219,7 +225,8 @@ class Cache:
         return self._link(ref, page)
 
     def _evict_later(self) -> None:
-        if not self._evict_posted:
+        """In the loop's next turn. A single caller (inline) has none: its next `load` evicts."""
+        if not self._evict_posted and not isinstance(self._scheduler, InlineScheduler):
             self._evict_posted = True
             self._scheduler.post(self._evict_posted_now)
 

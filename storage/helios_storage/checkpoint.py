@@ -481,6 +481,7 @@ class Checkpointer:
         garbage = self.garbage
         garbage.add(dropped, root.lsn)
         garbage.add((yield from self._dropped_trees(root)), root.lsn)
+        garbage.add((yield from self._left_behind(root)), root.lsn)
         deleted = garbage.take(min(last.lsn, self._roots.oldest_lsn()))
         next_tree_id, next_xid, generation, sequences = self._counters()
         record = RootRecord(
@@ -541,9 +542,12 @@ class Checkpointer:
         slice_seconds = self._options.checkpoint_slice_ms / 1000
         at = 0
         while at < len(refs):
-            until = perf_counter() + slice_seconds / 2
+            # Slices grow, up to four times, while pages are changed faster than they are stored.
+            pressure = min(max(self._cache.dirty_pressure(), 1.0), 4.0)
+            until = perf_counter() + slice_seconds / 2 * pressure
+            pages_max = int(_BATCH_PAGES * pressure)
             batch: list[tuple[Ref, int, int, bytes]] = []
-            while at < len(refs) and len(batch) < _BATCH_PAGES and perf_counter() < until:
+            while at < len(refs) and len(batch) < pages_max and perf_counter() < until:
                 ref = refs[at]
                 at += 1
                 if ref.page_id:
@@ -588,6 +592,36 @@ class Checkpointer:
                 if slot not in now and not tree.spec.temporary:
                     yield from self._in_thread(partial(self._tree_ids, tree))
                     ids += self._answer
+        return ids
+
+    def _left_behind(self, root: DatabaseRoot) -> Generator[None, None, list[int]]:
+        """Pages that large transactions stored early and their commit made no use of."""
+        committed = [one for one in self._commits.large.values() if one.is_in(root.lsn)]
+        early = {number for one in committed for number in one.page_ids}
+        if early:
+            for number, bucket in root.buckets.items():
+                before = self._state.buckets.get(number, {})
+                for slot, tree in bucket.items():
+                    if before.get(slot) is not tree:
+                        yield from self._in_thread(partial(self._inner_ids, tree))
+                        early.difference_update(self._answer)
+        return sorted(early)
+
+    def _inner_ids(self, tree: TreeRoot) -> list[int]:
+        """The page ids of a tree that inner pages tell; no leaf is read."""
+        ids: list[int] = []
+        refs = [tree.ref]
+        while refs:
+            ref = refs.pop()
+            ids.append(ref.page_id)
+            page = ref.page or self._cache.read_page(ref, tree.spec)
+            if type(page) is Inner:
+                children = page.children
+                first = children[0].page or self._cache.read_page(children[0], tree.spec)
+                if type(first) is Inner:
+                    refs += children
+                else:
+                    ids += [child.page_id for child in children]
         return ids
 
     def _tree_ids(self, tree: TreeRoot) -> list[int]:

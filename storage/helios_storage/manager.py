@@ -392,8 +392,9 @@ class TransactionManager:
                 root.put(new)
         for one in prepared:
             root.put(self._caught_up(one, root).tree)
-            token.replaced += one.edit.token.replaced
-            token.replaced += one.delta.token.replaced
+            for private in (one.edit.token, one.delta.token):
+                token.replaced += private.replaced
+                token.made += private.made
         if self._watchers:
             self._tell_watchers(transaction)
         self._publish(transaction, root, lsn)

@@ -20,6 +20,7 @@ from helios_storage.errors import Corrupted, StorageFull
 
 _ID: Final = Struct("=Q")  # LMDB compares integer keys in native order
 _READERS_MAX: Final = 126
+_WRITE_ROOM_BYTES: Final = 160 * 1024 * 1024  # five batches of the default size
 
 
 class _Gate:
@@ -59,7 +60,7 @@ class LmdbStore:
     ) -> None:
         data = directory / "data.mdb"
         stored = data.stat().st_size if data.exists() else 0
-        while map_bytes < 2 * stored:
+        while map_bytes < stored + _WRITE_ROOM_BYTES:
             map_bytes *= 2
         self._map_bytes = map_bytes
         self._gate = _Gate()
@@ -122,10 +123,15 @@ class LmdbStore:
         info = self.env.info()
         return (info["last_pgno"] + 1) * self.env.stat()["psize"]
 
-    def grow(self) -> None:
-        """Double the map, once no reader is in it."""
-        self._map_bytes *= 2
-        self._gate.alone(lambda: self.env.set_mapsize(self._map_bytes))
+    def make_room(self) -> None:
+        """Double the map, once no reader is in it, unless a write transaction surely fits.
+
+        Deleted pages leave holes that may be too small for new ones: a batch can take all of its
+        room at the file's end.
+        """
+        while self._map_bytes - self.size_bytes() < _WRITE_ROOM_BYTES:
+            self._map_bytes *= 2
+            self._gate.alone(lambda: self.env.set_mapsize(self._map_bytes))
 
     def close(self) -> None:
         """Close the environment."""
@@ -133,75 +139,52 @@ class LmdbStore:
 
 
 class LmdbWrite:
-    """One write transaction. When the map is full it is grown and everything put is put again.
+    """One write transaction."""
 
-    Hence the transaction remembers what it did: at most one batch (32 MB) of sealed pages.
-    """
-
-    __slots__ = ("_done", "_store", "_transaction")
+    __slots__ = ("_store", "_transaction")
 
     def __init__(self, store: LmdbStore) -> None:
         self._store = store
-        self._done: list[tuple[int, int, bytes]] = []  # (what, id, sealed)
+        store.make_room()
         self._transaction: Any = store.env.begin(db=store.pages, write=True)
 
     def put(self, page_id: int, sealed: bytes) -> None:
         """Store a page."""
-        self._do((0, page_id, sealed))
+        try:
+            self._transaction.put(_ID.pack(page_id), sealed)
+        except lmdb.Error as error:
+            raise _full(error) from None
 
     def delete(self, page_ids: Iterable[int]) -> None:
         """Forget pages; absent ones are no error."""
-        for page_id in page_ids:
-            self._do((1, page_id, b""))
+        delete, pack = self._transaction.delete, _ID.pack
+        try:
+            for page_id in page_ids:
+                delete(pack(page_id))
+        except lmdb.Error as error:
+            raise _full(error) from None
 
     def put_root(self, number: int, sealed: bytes, *, keep_from: int) -> None:
         """Store a root record and forget those before `keep_from`."""
-        self._do((2, number, sealed))
-        self._do((3, keep_from, b""))
+        try:
+            self._transaction.put(_ID.pack(number), sealed, db=self._store.root_records)
+            cursor = self._transaction.cursor(db=self._store.root_records)
+            while cursor.first() and _ID.unpack(cursor.key())[0] < keep_from:
+                cursor.delete()
+        except lmdb.Error as error:
+            raise _full(error) from None
 
     def commit(self) -> None:
         """Make it durable (LMDB syncs data, then its meta page)."""
         try:
             self._transaction.commit()
-        except lmdb.MapFullError:
-            self._again()
-            self.commit()
         except lmdb.Error as error:
-            raise StorageFull(f"pages could not be written: {error}") from None
-        self._done = []
+            raise _full(error) from None
 
     def abort(self) -> None:
         """Leave the store as it was."""
         self._transaction.abort()
-        self._done = []
 
-    def _do(self, step: tuple[int, int, bytes]) -> None:
-        self._done.append(step)
-        try:
-            self._apply(step)
-        except lmdb.MapFullError:
-            self._again()
-        except lmdb.Error as error:
-            raise StorageFull(f"pages could not be written: {error}") from None
 
-    def _apply(self, step: tuple[int, int, bytes]) -> None:
-        what, number, sealed = step
-        transaction = self._transaction
-        if what == 0:
-            transaction.put(_ID.pack(number), sealed)
-        elif what == 1:
-            transaction.delete(_ID.pack(number))
-        elif what == 2:
-            transaction.put(_ID.pack(number), sealed, db=self._store.root_records)
-        else:
-            cursor = transaction.cursor(db=self._store.root_records)
-            while cursor.first() and _ID.unpack(cursor.key())[0] < number:
-                cursor.delete()
-
-    def _again(self) -> None:
-        """Grow the map and repeat what was done in a new transaction."""
-        self._transaction.abort()
-        self._store.grow()
-        self._transaction = self._store.env.begin(db=self._store.pages, write=True)
-        for step in self._done:
-            self._apply(step)
+def _full(error: lmdb.Error) -> StorageFull:
+    return StorageFull(f"pages could not be written: {error}")
