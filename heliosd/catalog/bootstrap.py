@@ -87,8 +87,6 @@ def create(
     """
     first = storage.allocate_tree_id()
     assert first == CATALOG_SPEC.tree_id, "the catalog is a store's first tree"
-    first = storage.allocate_tree_id()
-    assert first == CATALOG_SPEC.tree_id, "the catalog's tree is a data directory's first"
     transaction.create_tree(CATALOG_SPEC)
     storage.sequences.set(OID_SEQUENCE, FIRST_USER_OID)
     for obj in first_objects(storage, superuser, verifier):
