@@ -4,8 +4,8 @@ A batch comes as columns (numpy arrays; texts as Arrow has them: offsets and byt
 masks and heap places of all its rows are computed at once; a leaf is then three slices. That is
 0.2 to 0.5 us a row where a tuple per row costs 1.5. numpy is imported when the first batch comes.
 
-    with many leaves in one batch      offsets o[i] of column c, leaf of rows a..b:
-    heap of the leaf = c1[a..b] c2[a..b] ...     place of row i = (bytes of c1.. before) + o[i] - o[a]
+    a leaf of rows a..b, offsets o[i] into each text column c:
+    heap = c1[a..b] c2[a..b] ...      place of row i = (bytes of the columns before) + o[i] - o[a]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from helios_storage.layout import INLINE_BYTES_MAX, Layout, layout_of
@@ -58,7 +59,7 @@ class BulkInsert:
 
     def add_rows(self, keys: Sequence[Any], rows: Sequence[Row]) -> Key | None:
         """Insert rows given as tuples, keys in any order."""
-        if any(a >= b for a, b in zip(keys, keys[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(keys)):
             order = sorted(range(len(keys)), key=keys.__getitem__)
             keys = [keys[at] for at in order]
             rows = [rows[at] for at in order]
@@ -78,7 +79,7 @@ class BulkInsert:
         return None
 
     def add_columns(self, keys: Any, columns: Sequence[Column]) -> Key | None:
-        """Insert a batch of columns. `keys`: an int64 array, or a list of bytes for a bytes tree."""
+        """Insert a batch of columns. `keys`: an int64 array; for a bytes tree a list of bytes."""
         import numpy as np
 
         if not len(keys):
@@ -140,7 +141,7 @@ class BulkInsert:
 
     def _find_conflict(self, keys: Sequence[Any]) -> Key | None:
         """The first of these keys, in order, that is there: twice here, own, or committed."""
-        for a, b in zip(keys, keys[1:], strict=False):
+        for a, b in pairwise(keys):
             if a == b:
                 return a  # type: ignore[no-any-return]
         if keys and type(keys[0]) is bytes:
@@ -199,7 +200,7 @@ def _next_key(leaf: Leaf, key: Any, path: Any) -> Any:
 
 def _in_order(keys: Any) -> bool:
     if type(keys) is list:
-        return all(a < b for a, b in zip(keys, keys[1:], strict=False))
+        return all(a < b for a, b in pairwise(keys))
     return bool((keys[1:] > keys[:-1]).all())
 
 
@@ -226,7 +227,7 @@ def _as_rows(layout: Layout, columns: Sequence[Column], count: int) -> list[Row]
         values: list[Any]
         if shape in "tb":
             data, ends = bytes(column.data), column.values.tolist()
-            values = [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+            values = [data[a:b] for a, b in pairwise(ends)]
             if shape == "t":
                 values = [value.decode() for value in values]
         elif shape == "u":
@@ -277,7 +278,7 @@ def _pack(
     key_bytes = keys.astype("<i8").tobytes() if is_int else None
     refs = []
     bounds = starts.tolist()
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in pairwise(bounds):
         leaf_keys: Any = keys[a:b] if key_bytes is None else array("q", key_bytes[8 * a : 8 * b])
         leaf = Leaf(
             layout,

@@ -79,6 +79,7 @@ class Layout:
         "size",
         "unpack_row",
         "variable",
+        "whole",
     )
 
     encode: Callable[[Row, Leaf, int], bytes]
@@ -99,6 +100,8 @@ class Layout:
             offsets.append(at)
             at += _SIZES[shape]
         self.offsets = tuple(offsets)
+        self.whole: Any = None
+        """The reader of all columns, once there is one (`reader.reader_of`)."""
         self.variable = tuple(i for i, shape in enumerate(shapes) if shape in "tb")
         self.has_heap = bool(self.variable)
         if self.size > RECORD_BYTES_MAX:
@@ -140,33 +143,64 @@ def _mask_words(columns: int) -> int:
     return len(_mask_codes(columns))
 
 
+def _take_apart(shapes: str, *, nulls: bool) -> list[str]:
+    """Lines that put a row's values into c0, c1, ... (texts encoded), its NULLs into m0, m1 ..."""
+    lines = []
+    if shapes:
+        lines.append(f"    {', '.join(_targets(shapes))}, = row")
+    if nulls:
+        lines.append(
+            f"    {' = '.join(f'm{word}' for word in range(_mask_words(len(shapes))))} = 0"
+        )
+    for i, shape in enumerate(shapes):
+        text = f"c{i} = c{i}.encode()"
+        if nulls:
+            zero = {"t": "b''", "b": "b''", "u": "ZERO16"}.get(shape, "0")
+            lines.append(f"    if c{i} is None: m{i >> 6} |= {1 << (i & 63)}; c{i} = {zero}")
+            if shape == "t":
+                lines.append(f"    else: {text}")
+        elif shape == "t":
+            lines.append(f"    {text}")
+    return lines
+
+
 def _compile_encode(layout: Layout) -> Callable[[Row, Leaf, int], bytes]:
-    """Generate `encode(row, leaf, old)`.
+    """Generate `encode(row, leaf, old)`, for rows without and with NULLs.
 
     When it replaces version `old` in the same leaf, variable values that did not change keep their
     place in the heap: an update of one number must not turn the row's texts into garbage.
     """
-    shapes = layout.shapes
-    names = _targets(shapes)
-    zeros = ["0"] * _mask_words(len(shapes))
     lines = ["def encode(row, leaf, old):"]
+    if layout.shapes:
+        lines.append("    if None in row: return encode_nulls(row, leaf, old)")
+    lines += _encode_lines(layout, nulls=False)
+    lines.append("def encode_nulls(row, leaf, old):")
+    lines += _encode_lines(layout, nulls=True)
+    names_in: dict[str, Any] = {
+        "ZERO16": bytes(16),
+        "pack": layout.record.pack,
+        "places": layout.heap_places.unpack_from,
+        "encode_slow": lambda row, leaf, old: _encode_slow(layout, row, leaf, old),
+        "encode_compacted": lambda row, leaf, old: _encode_compacted(layout, row, leaf, old),
+    }
+    label = f"encode {layout.shapes}"
+    compiled = compile_code("\n".join(lines) + "\n", label, names_in)
+    encode: Callable[[Row, Leaf, int], bytes] = compiled["encode"]
+    return encode
+
+
+def _encode_lines(layout: Layout, *, nulls: bool) -> list[str]:
+    shapes = layout.shapes
+    lines = _take_apart(shapes, nulls=nulls)
     add = lines.append
-    add("    if None in row: return encode_slow(row, leaf, old)")
-    if names:
-        add(f"    {', '.join(names)}, = row")
-    values = list(zeros)
-    if not layout.has_heap:
-        add(f"    return pack({', '.join(values + names)})")
-    else:
-        for i in layout.variable:
-            if shapes[i] == "t":
-                add(f"    c{i} = c{i}.encode()")
+    values = [f"m{word}" if nulls else "0" for word in range(_mask_words(len(shapes)))]
+    if layout.has_heap:
         total = " + ".join(f"len(c{i})" for i in layout.variable)
         add(f"    if {total} > {INLINE_BYTES_MAX}: return encode_slow(row, leaf, old)")
         add("    heap = leaf.heap; end = len(heap)")
         add("    if old >= 0:")
         places = ", ".join(f"o{i}, n{i}" for i in layout.variable)
-        add(f"        {places} = places(leaf.records, old * {layout.size})")
+        add(f"        {places}, = places(leaf.records, old * {layout.size})")
         for i in layout.variable:
             add(f"        if n{i} != len(c{i}) or heap[o{i}:o{i} + n{i}] != c{i}:")
             add(f"            leaf.garbage += n{i} if n{i} != {LARGE} else {LARGE_REF_BYTES}")
@@ -177,20 +211,11 @@ def _compile_encode(layout: Layout) -> Callable[[Row, Leaf, int], bytes]:
         add("        heap += " + " + ".join(f"c{i}" for i in layout.variable))
         add(f"    if end > {LARGE - 1}: return encode_compacted(row, leaf, old)")
         add("    leaf.heap = heap")
-        for i, shape in enumerate(shapes):
-            values.append(f"o{i}, n{i}" if shape in "tb" else f"c{i}")
-        add(f"    return pack({', '.join(values)})")
-    names_in: dict[str, Any] = {
-        "pack": layout.record.pack,
-        "places": layout.heap_places.unpack_from,
-        "encode_slow": lambda row, leaf, old: _encode_slow(layout, row, leaf, old),
-        "encode_compacted": lambda row, leaf, old: _encode_compacted(layout, row, leaf, old),
-    }
-    source = "\n".join(lines) + "\n"
-    encode: Callable[[Row, Leaf, int], bytes] = compile_code(source, f"encode {shapes}", names_in)[
-        "encode"
-    ]
-    return encode
+    if nulls:
+        add("    leaf.has_nulls = True")
+    values += [f"o{i}, n{i}" if shape in "tb" else f"c{i}" for i, shape in enumerate(shapes)]
+    add(f"    return pack({', '.join(values)})")
+    return lines
 
 
 def _places_struct(layout: Layout) -> struct.Struct:
@@ -209,7 +234,7 @@ def _encode_compacted(layout: Layout, row: Row, leaf: Leaf, old: int) -> bytes:
 
 
 def _encode_slow(layout: Layout, row: Row, leaf: Leaf, old: int) -> bytes:
-    """Rows with NULLs and rows whose variable values must partly go out of line."""
+    """Rows whose variable values must partly go out of line."""
     shapes = layout.shapes
     masks = [0] * _mask_words(len(shapes))
     blobs: dict[int, bytes] = {}
@@ -289,23 +314,6 @@ def _compile_log_codec(
     body = "".join({"t": "I", "b": "I", "u": "16s"}.get(shape, shape) for shape in shapes)
     head = struct.Struct("<H" + layout.mask_codes + body)
 
-    def pack_slow(row: Row) -> bytes:
-        masks = [0] * words
-        values: list[Any] = []
-        heap = []
-        for i, shape in enumerate(shapes):
-            value = row[i]
-            if value is None:
-                masks[i >> 6] |= 1 << (i & 63)
-                values.append(0 if shape in "tb" else _ZERO[shape])
-            elif shape in "tb":
-                blob = value.encode() if shape == "t" else value
-                heap.append(blob)
-                values.append(len(blob))
-            else:
-                values.append(value)
-        return head.pack(columns, *masks, *values) + b"".join(heap)
-
     def unpack_slow(data: bytes | memoryview) -> Row:
         fields = head.unpack_from(data)
         masks, values = fields[1 : 1 + words], fields[1 + words :]
@@ -323,14 +331,17 @@ def _compile_log_codec(
         return tuple(row)
 
     names = _targets(shapes)
-    lines = ["def pack_row(row):", "    if None in row: return pack_slow(row)"]
-    if names:
-        lines.append(f"    {', '.join(names)}, = row")
-    lines += [f"    c{i} = c{i}.encode()" for i in layout.variable if shapes[i] == "t"]
-    values = [str(columns)] + ["0"] * words
-    values += [f"len(c{i})" if shape in "tb" else f"c{i}" for i, shape in enumerate(shapes)]
+    sizes = [f"len(c{i})" if shape in "tb" else f"c{i}" for i, shape in enumerate(shapes)]
     tail = "".join(f" + c{i}" for i in layout.variable)
-    lines.append(f"    return pack({', '.join(values)}){tail}")
+    lines = ["def pack_row(row):"]
+    if shapes:
+        lines.append("    if None in row: return pack_nulls(row)")
+    lines += _take_apart(shapes, nulls=False)
+    lines.append(f"    return pack({', '.join([str(columns)] + ['0'] * words + sizes)}){tail}")
+    lines.append("def pack_nulls(row):")
+    lines += _take_apart(shapes, nulls=True)
+    words_text = [f"m{word}" for word in range(words)]
+    lines.append(f"    return pack({', '.join([str(columns), *words_text, *sizes])}){tail}")
     masks = [f"m{word}" for word in range(words)]
     lines.append("def unpack_row(data):")
     lines.append(f"    {', '.join(['_', *masks, *names])}, = unpack_from(data)")
@@ -345,7 +356,7 @@ def _compile_log_codec(
     lines.append(f"    return ({' '.join(f'{name},' for name in names)})")
     scope = {
         "pack": head.pack,
-        "pack_slow": pack_slow,
+        "ZERO16": bytes(16),
         "unpack_from": head.unpack_from,
         "unpack_slow": unpack_slow,
     }

@@ -312,7 +312,7 @@ class LockManager:
         owner.row_log[:] = kept
 
     def locked_by_others(self, owner: LockOwner, tree_id: int, keys: Sequence[Key]) -> list[Key]:
-        """Those of `keys` on which somebody else holds a lock: for bulk inserts, which take none."""
+        """Those of `keys` that somebody else has locked: for bulk inserts, which take no locks."""
         found = []
         table = self._rows.get(tree_id)
         if table:

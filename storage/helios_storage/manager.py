@@ -12,6 +12,7 @@ Commit, in order (README, invariant 12):
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,7 @@ from helios_storage.page import (
     Change,
     CommitLog,
     EditToken,
+    Inner,
     LeafRun,
     PageSource,
     Ref,
@@ -33,7 +35,7 @@ from helios_storage.page import (
     encode_page,
 )
 from helios_storage.reader import read_rows, reader_of
-from helios_storage.root import DatabaseRoot, Roots, TreeRoot
+from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, Roots, TreeRoot
 from helios_storage.runs import first_key, join_behind, last_key
 from helios_storage.scheduler import Event, Scheduler
 from helios_storage.serializable import SerializableManager
@@ -217,35 +219,44 @@ class TransactionManager:
 
         None: not possible, and nothing was done.
         """
-        roots = self.roots
-        newest = roots.newest
+        if self._watchers:
+            return None
+        newest = self.roots.newest
+        buckets = newest.buckets
         changes: list[Change] = []
         points = []
         for tree_id, writes in transaction.writes.trees.items():
             rows = writes.rows
-            if writes.delta is not None or len(rows) != 1 or self._watchers:
+            if len(rows) != 1 or writes.delta is not None:
                 return None
             ((key, version),) = rows.items()
-            tree = newest.tree(tree_id)
-            place = find_resident_path(tree.ref, key)
-            if place is None:
-                return None
+            tree = buckets[tree_id >> BUCKET_BITS][tree_id & BUCKET_MASK]
+            path: Path = []
+            ref = tree.ref
+            page: Any = ref.page
+            while type(page) is Inner:
+                at = bisect_right(page.keys, key)
+                path.append((ref, page, at))
+                ref = page.children[at]
+                page = ref.page
             spec = tree.spec
+            if page is None or page.layout.shapes != spec.shapes:
+                return None
             row = version[0]
             packed = None
             if row is not None:
-                packed = layout_of(spec.shapes).pack_row(row)
+                packed = page.layout.pack_row(row)
                 if len(packed) > RECORD_BYTES_MAX:
                     return None  # perhaps it does not fit: the other way rolls back
             if not spec.temporary:
-                changes.append((spec.tree_id, key, packed))
-            points.append((tree, place, key, row))
+                changes.append((tree_id, key, packed))  # type: ignore[arg-type]
+            points.append((tree, ref, path, key, row))
         xid = transaction.xid
         lsn = self.log.append(xid, changes)
         root = newest.successor() if newest.pins else newest
         edit = Edit(self.pages, root.token)
         try:
-            for tree, (ref, path), key, row in points:
+            for tree, ref, path, key, row in points:
                 new = put_at(tree, ref, path, key, row, xid, edit)
                 if new is not tree:
                     root.put(new)

@@ -71,7 +71,20 @@ class Reader:
 @lru_cache(maxsize=8192)
 def reader_of(shapes: str, columns: tuple[int, ...] | None) -> Reader:
     """The reader of these columns of rows of these shapes; compiled once (~200 us)."""
-    return Reader(layout_of(shapes), columns)
+    layout = layout_of(shapes)
+    reader = Reader(layout, columns)
+    if columns is None:
+        layout.whole = reader
+    return reader
+
+
+def read_whole(leaf: Leaf, at: int, spec: TreeSpec, pages: PageSource) -> Row:
+    """Row `at` of a leaf with all columns of its tree."""
+    layout = leaf.layout
+    whole = layout.whole
+    if whole is None or leaf.rows is not None or layout.shapes != spec.shapes:
+        return reader_of(spec.shapes, None).read(leaf, at, spec, pages)
+    return whole.row(leaf, at, pages)  # type: ignore[no-any-return]
 
 
 def read_rows(leaf: Leaf, spec: TreeSpec, pages: PageSource) -> list[Row]:

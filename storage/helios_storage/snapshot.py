@@ -13,7 +13,7 @@ from helios_storage import cursor
 from helios_storage.cursor import Batch, KeyRange
 from helios_storage.errors import NoSuchTree
 from helios_storage.page import Inner
-from helios_storage.reader import Reader, reader_of
+from helios_storage.reader import Reader, read_whole, reader_of
 from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, TreeRoot
 from helios_storage.spec import Key, Lsn, Row, TreeSpec
 from helios_storage.tree import empty_tree, find_leaf, index_in
@@ -48,8 +48,9 @@ class Snapshot:
         """Let the root go. A second call does nothing."""
         if not self.is_released:
             self.is_released = True
-            self.transaction.writes.live.remove(self.command)
-            self.transaction.manager.roots.unpin(self.root)
+            transaction = self.transaction
+            transaction.writes.live.remove(self.command)
+            transaction.manager.roots.unpin(self.root)
 
     def tree(self, tree_id: int) -> TreeRoot:
         """The committed tree below this snapshot, under the spec that the transaction gave it.
@@ -103,7 +104,7 @@ class Snapshot:
         if at == len(keys) or keys[at] != key:
             return None
         if reader is None:
-            reader = reader_of(tree.spec.shapes, None)
+            return read_whole(page, at, tree.spec, self._pages)
         if page.rows is None and page.layout is reader.layout:
             return reader.row(page, at, self._pages)
         return reader.read(page, at, tree.spec, self._pages)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import enum
 import operator
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from helios_storage.errors import (
     LockNotAvailable,
+    NoSuchTree,
     ReadOnlyTransaction,
     SerializationConflict,
     TransactionEnded,
@@ -26,8 +28,8 @@ from helios_storage.locks import (
     ObjectId,
     TableLockMode,
 )
-from helios_storage.page import Leaf
-from helios_storage.reader import Reader, reader_of
+from helios_storage.page import Inner, Leaf
+from helios_storage.reader import Reader, read_whole
 from helios_storage.root import DatabaseRoot, TreeRoot
 from helios_storage.serializable import ReadSet, Serializable
 from helios_storage.snapshot import Snapshot
@@ -149,7 +151,11 @@ class Transaction:
         if root.lsn > self.seen:
             self.seen = root.lsn
         root.pins += 1
-        return Snapshot(self, root, self.writes.freeze())
+        writes = self.writes
+        command = writes.command
+        writes.command = command + 1
+        writes.live.append(command)
+        return Snapshot(self, root, command)
 
     def newest(self, tree_id: int, key: Key, reader: Reader | None = None) -> Row | None:
         """The row as of now: own writes, else the newest committed root. May suspend.
@@ -167,7 +173,7 @@ class Transaction:
             return None
         tree, leaf, at = found
         if reader is None:
-            reader = reader_of(tree.spec.shapes, None)
+            return read_whole(leaf, at, tree.spec, pages)
         return reader.read(leaf, at, tree.spec, pages)
 
     def newest_many(self, tree_id: int, keys: Sequence[Key]) -> list[Row | None]:
@@ -175,17 +181,35 @@ class Transaction:
         return [self.newest(tree_id, key) for key in keys]
 
     def _find_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:
+        """Where the newest committed version of a row is. May suspend."""
         roots = self.manager.roots
-        pages = self.manager.pages
+        root = roots.newest
+        if not self.specs:
+            tree = root.tree(tree_id)
+            page: Any = tree.ref.page
+            while type(page) is Inner:
+                page = page.children[bisect_right(page.keys, key)].page
+            if page is not None:
+                if root.lsn > self.seen:
+                    self.seen = root.lsn
+                keys = page.keys
+                at = bisect_left(keys, key)
+                return (tree, page, at) if at < len(keys) and keys[at] == key else None
+        return self._load_newest(tree_id, key)
+
+    def _load_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:
+        roots = self.manager.roots
         while True:
             root = roots.newest
+            if self.specs.get(tree_id, self) is None:
+                raise NoSuchTree(f"tree {tree_id} does not exist")
             tree = root.find(tree_id)
-            if tree is None or (self.specs and self.specs.get(tree_id, tree) is None):
+            if tree is None:
                 if tree_id in self.specs:
                     return None
                 tree = root.tree(tree_id)
             lsn = root.lsn
-            leaf = find_leaf(tree.ref, key, tree.spec, pages)
+            leaf = find_leaf(tree.ref, key, tree.spec, self.manager.pages)
             if root is roots.newest and root.lsn == lsn:  # else it suspended: look again
                 break
         if lsn > self.seen:
@@ -223,7 +247,11 @@ class Transaction:
                     return None
                 raise
             found = self._find_newest(tree_id, key)
-            if key == first_key and not self._is_changed(snapshot, tree_id, key, found):
+            if key == first_key and (
+                snapshot is None
+                or snapshot.root is self.manager.roots.newest
+                or not self._is_changed(snapshot.root, tree_id, key, found)
+            ):
                 changed = False
             else:
                 changed = True
@@ -234,8 +262,7 @@ class Transaction:
                     )
             if found is not None:
                 tree, leaf, at = found
-                reader = reader_of(tree.spec.shapes, None)
-                row = reader.read(leaf, at, tree.spec, self.manager.pages)
+                row = read_whole(leaf, at, tree.spec, self.manager.pages)
                 return Locked(row, changed, key)
             moved = self.manager.moves.get((tree_id, key)) if changed else None
             if moved is None:
@@ -252,19 +279,17 @@ class Transaction:
         if snapshot is None:
             return Locked(row, changed=False, key=key)
         before = writes.find(key, snapshot.command, pages)
-        return Locked(row, changed=before is not row, key=key)
+        return Locked(row, changed=before is not row and before != row, key=key)
 
     def _is_changed(
         self,
-        snapshot: Snapshot | None,
+        root: DatabaseRoot,
         tree_id: int,
         key: Key,
         found: tuple[TreeRoot, Leaf, int] | None,
     ) -> bool:
-        """Whether the newest version is another one than the snapshot's: another writer's."""
-        if snapshot is None or snapshot.root is self.manager.roots.newest:
-            return False
-        tree = snapshot.root.find(tree_id)
+        """Whether the newest version is another one than an older root's: another writer's."""
+        tree = root.find(tree_id)
         if tree is None:
             return found is not None
         before = find_leaf(tree.ref, key, tree.spec, self.manager.pages)

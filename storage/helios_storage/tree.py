@@ -194,6 +194,8 @@ def put_at(
         leaf.writers[at] = xid
         if leaf.rows is not None:
             leaf.rows[at] = row
+        if ref is leaf_ref and leaf.heap is heap and not leaf.garbage:
+            return tree  # in place; the pages above have no id either (README, invariant 11)
     else:
         delta = 1
         _insert(leaf, at, key, row, xid)

@@ -169,21 +169,10 @@ class WriteSet:
         self.trees: dict[int, TreeWrites] = {}
         self.command = 0
         self.live: list[int] = []
-        """Commands of the snapshots that are not released yet, ascending."""
+        """Commands of the snapshots that are not released yet, ascending; `Snapshot` keeps them."""
         self.savepoints: list[tuple[int, int]] = []
         """(command, length of the undo list) of each open savepoint."""
         self._undo: list[tuple[dict[Key, Version], Key]] = []
-
-    def freeze(self) -> int:
-        """End the command for a new snapshot; the snapshot's command. See `thaw`."""
-        command = self.command
-        self.command = command + 1
-        self.live.append(command)
-        return command
-
-    def thaw(self, command: int) -> None:
-        """The snapshot of this command was released."""
-        self.live.remove(command)
 
     def put(self, tree_id: int, key: Key, row: Row | None) -> TreeWrites:
         """Note a row, or None for a deleted one."""
