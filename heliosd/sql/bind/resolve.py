@@ -38,6 +38,9 @@ POLYMORPHIC: Final = frozenset(
     }
 )  # fmt: skip
 
+_VECTORS: Final = frozenset({22, 30})
+"""int2vector and oidvector: no array becomes one by itself."""
+
 _CONTEXT_ORDER: Final = {
     CastContext.IMPLICIT: 0,
     CastContext.ASSIGNMENT: 1,
@@ -123,7 +126,7 @@ class Resolver:
                 return None
             return {"b": "relabel", "i": "io"}.get(cast.method, "cast")
         source_element, target_element = self.element(source), self.element(target)
-        if source_element and target_element:
+        if source_element and target_element and target not in _VECTORS:
             if source_element == target_element:
                 return "relabel"
             inner = self.pathway(source_element, target_element, context)
@@ -176,6 +179,7 @@ class Resolver:
                 self.can_coerce(have, want, CastContext.IMPLICIT)
                 for have, want in zip(inputs, arguments, strict=True)
             )
+            and self.instantiate(arguments, inputs, op.result) is not None
         ]
         if not viable:
             return None
@@ -228,6 +232,7 @@ class Resolver:
                 self.can_coerce(have, want, CastContext.IMPLICIT)
                 for have, want in zip(inputs, c.arguments, strict=True)
             )
+            and self.instantiate(c.arguments, inputs, c.function.result) is not None
         ]
         if not viable:
             return None
