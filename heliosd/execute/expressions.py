@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from heliosd.errors import SqlError, not_supported
@@ -27,6 +28,13 @@ _WORDS: Final = frozenset(
     {"if", "else", "and", "or", "not", "is", "in", "None", "True", "False", "for", "lambda"}
 )
 EQUAL: Final = "{0} == {1}"
+PYTHON_NAMES: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        each.__name__: each
+        for each in (abs, bool, bytes, float, int, len, list, max, min, round, str, sum, tuple)
+    }
+)
+"""Python's own functions that templates may name; generated code has no other builtins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +248,10 @@ class ExpressionCompiler:
         for name in _IDENTIFIER.findall(text):
             if name in _WORDS or name in self.module.slots or name == "ctx":
                 continue
-            if name not in self.names:
+            value = self.names.get(name) or PYTHON_NAMES.get(name)
+            if value is None:
                 raise SqlError("XX000", f"row form uses an unknown name {name}")
-            self.module.slots[name] = self.names[name]
+            self.module.slots[name] = value
         return text
 
     def evaluation(self) -> str:

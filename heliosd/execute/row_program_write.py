@@ -289,6 +289,9 @@ def write_parent_checks(
         if not any(slot in changed for slot in slots):
             continue
         codes = [values[slot] for slot in slots]
+        row = tuple_of(code.text for code in codes)
+        if check.match_full and len(codes) > 1:
+            writer.line(f"{c.slot(check)}.check_full(ctx, {row})")
         tests = [f"{code.text} is not None" for code in codes if code.nullable]
         if any(code.text == "None" for code in codes):
             continue
@@ -297,14 +300,11 @@ def write_parent_checks(
                 f"{values[slot].text} != {old[slot].text}" for slot in slots if slot in changed
             )
             tests.append(f"({differs})")
-        row = tuple_of(code.text for code in codes)
         line = (
             f"{queues[number]}[{row}] = None"
             if number in queues
             else f"{c.slot(check)}.look(ctx, {row})"
         )
-        if check.match_full and len(codes) > 1:
-            writer.line(f"{c.slot(check)}.check_full(ctx, {row})")
         if tests:
             with writer.block(f"if {' and '.join(tests)}:"):
                 writer.line(line)

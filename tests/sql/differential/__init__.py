@@ -1,0 +1,1 @@
+"""Statements whose answers PostgreSQL 15 gave; see compare.py."""
