@@ -179,7 +179,10 @@ class Builder:
         number = self.new_rel()
         if not cte.recursive:
             plan = self.query(query, number)
-            return PlannedCte(cte.number, cte.name, plan, output_vars(query, number))
+            once = cte.references == 1 or cte.materialized is False
+            may_inline = cte.materialized is not True and once and cte.references > 0
+            outputs = output_vars(query, number)
+            return PlannedCte(cte.number, cte.name, plan, outputs, False, may_inline)
         assert isinstance(query, SetOperation)
         outputs = output_vars(query, number)
         left, right = self.new_rel(), self.new_rel()
@@ -446,7 +449,7 @@ class Builder:
                     )
                 return Scan(item)
             case SubqueryRel():
-                return self.query(item.query, item.rel)
+                return self._subquery(item)
             case FunctionRel():
                 return FunctionScan(replace(item, functions=self.expressions(item.functions)))
             case ValuesRel():
@@ -465,6 +468,14 @@ class Builder:
                     _is_lateral(item.right),
                 )
         raise AssertionError(item)
+
+    def _subquery(self, item: SubqueryRel) -> Plan:
+        if not item.barrier:
+            return self.query(item.query, item.rel)
+        inner = self.new_rel()
+        plan = self.query(item.query, inner)
+        names = tuple(column.name for column in item.columns)
+        return Project(plan, item.rel, output_vars(item.query, inner), names, True)
 
     # -- data modification -------------------------------------------------------------------
 

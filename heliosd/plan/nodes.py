@@ -93,12 +93,16 @@ class Filter(PlanNode):
 
 @node
 class Project(PlanNode):
-    """Gives `Var(rel, i)` = `expressions[i]`."""
+    """Gives `Var(rel, i)` = `expressions[i]`.
+
+    `barrier`: a security barrier view: only leakproof predicates move below it (S-20).
+    """
 
     input: Plan
     rel: int
     expressions: tuple[Expr, ...]
     names: tuple[str, ...] = ()
+    barrier: bool = False
 
 
 @node
@@ -233,9 +237,10 @@ class Recursive(PlanNode):
 
 @node
 class PlannedCte:
-    """A WITH query that is run once, at most, and kept. `plan` gives `Var(rel, i)`.
+    """A WITH query that is run once, at most, and kept. `plan` gives `outputs`.
 
-    A data-modifying one runs to its end whether or not anything reads it.
+    A data-modifying one (`modifies`) runs to its end whether or not anything reads it.
+    `may_inline`: it is read once and nothing asks for it to be kept.
     """
 
     number: int
@@ -243,6 +248,7 @@ class PlannedCte:
     plan: Plan
     outputs: tuple[Var, ...]
     modifies: bool = False
+    may_inline: bool = False
 
 
 @node

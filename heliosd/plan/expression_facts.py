@@ -1,0 +1,110 @@
+"""What rules ask about an expression: may it move, is it cheap, does NULL make it NULL."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from heliosd.functions.registry import SqlFunction
+from heliosd.plan.nodes import SubPlan
+from heliosd.sql.bound import (
+    And,
+    ArrayTest,
+    BooleanTest,
+    Call,
+    Cast,
+    CastMethod,
+    Collate,
+    Const,
+    Expr,
+    InList,
+    Not,
+    NullTest,
+    Or,
+    Param,
+    SetReturningCall,
+    Var,
+    WholeRow,
+)
+from heliosd.sql.bound.walk import children, walk
+from heliosd.types.registry import SqlOperator
+
+CHEAP_NODES: Final = 8
+"""An expression of at most this many nodes may be computed twice instead of kept."""
+
+
+def is_volatile(expression: Expr) -> bool:
+    """Whether two evaluations can differ or have effects: it must not move or be copied."""
+    for node in walk(expression):
+        if isinstance(node, SetReturningCall):
+            return True
+        if isinstance(node, Call) and node.target.volatility == "v":
+            return True
+        if isinstance(node, Cast) and node.cast is not None and node.cast.volatility == "v":
+            return True
+    return False
+
+
+def is_cheap(expression: Expr) -> bool:
+    """Whether it may be written in place of the column that holds it."""
+    if isinstance(expression, Var | Const | Param):
+        return True
+    for count, node in enumerate(walk(expression), 1):
+        if count > CHEAP_NODES or isinstance(node, SubPlan):
+            return False
+    return not is_volatile(expression)
+
+
+def is_leakproof(expression: Expr) -> bool:
+    """Whether evaluating it can tell nobody anything about rows that it is not meant to see."""
+    for node in walk(expression):
+        if isinstance(node, SubPlan | SetReturningCall):
+            return False
+        if isinstance(node, Call) and not node.target.leakproof:
+            return False
+        if isinstance(node, Cast) and node.method is not CastMethod.RELABEL:
+            return False
+        if isinstance(node, ArrayTest | InList) and not node.operator.leakproof:
+            return False
+    return True
+
+
+def rejects_null(expression: Expr, rels: frozenset[int]) -> bool:
+    """Whether the predicate is false or NULL when every column of `rels` is NULL."""
+    match expression:
+        case And():
+            return any(rejects_null(each, rels) for each in expression.arguments)
+        case Or():
+            return all(rejects_null(each, rels) for each in expression.arguments)
+        case NullTest(negated=True):
+            return null_gives_null(expression.argument, rels)
+        case BooleanTest(value=True, negated=False) | BooleanTest(value=False, negated=False):
+            return null_gives_null(expression.argument, rels)
+    return null_gives_null(expression, rels)
+
+
+def null_gives_null(expression: Expr, rels: frozenset[int]) -> bool:
+    """Whether the value is NULL when every column of `rels` is NULL."""
+    match expression:
+        case Var() | WholeRow():
+            return isinstance(expression, Var) and expression.rel in rels
+        case Call():
+            strict = isinstance(expression.target, SqlOperator | SqlFunction) and (
+                expression.target.strict
+            )
+            return strict and any(null_gives_null(a, rels) for a in expression.arguments)
+        case Cast() | Collate():
+            return null_gives_null(expression.argument, rels)
+        case Not():
+            return null_gives_null(expression.argument, rels)
+        case InList():
+            return null_gives_null(expression.argument, rels)
+        case ArrayTest(all=False):
+            return null_gives_null(expression.argument, rels)
+    return False
+
+
+def contains(expression: Expr, wanted: type[Expr]) -> bool:
+    """Whether a node of this kind stands in the expression."""
+    return isinstance(expression, wanted) or any(
+        contains(child, wanted) for child in children(expression)
+    )
