@@ -67,6 +67,7 @@ class Cache:
         self._evict_posted = False
         self.used_bytes = 0  # linked and cooling
         self.dirty_bytes = 0  # estimate: pages made since the last checkpoint
+        self.grown_bytes = 0  # since the last checkpoint began
         self.on_dirty: Callable[[], None] | None = None
         self.counters = CacheCounters()
 
@@ -133,6 +134,7 @@ class Cache:
     def grown(self, size_bytes: int) -> None:
         """Changed pages of about this size exist in memory now."""
         self.dirty_bytes += size_bytes
+        self.grown_bytes += size_bytes
         if self.dirty_bytes > self._dirty_budget and self.on_dirty is not None:
             self.on_dirty()
         if self.is_over_budget():

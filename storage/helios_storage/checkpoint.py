@@ -51,6 +51,7 @@ from helios_storage.store import PageStore, StoreWrite
 LIST_BIT: Final = 1 << 62  # in the id of a page that lists chunks: deleting it deletes them
 DIRECTORY_LEVEL: Final = 253
 _LEVELS: Final[dict[type[Any], int]] = {Leaf: 0, Inner: 1, Chunk: 255}
+_PRESSURE_MAX: Final = 1.5
 _BATCH_PAGES: Final = 48  # encoding them takes about half a millisecond
 
 Result = TypeVar("Result")
@@ -284,6 +285,10 @@ class Checkpointer:
         seconds = options.checkpoint_seconds
         return bool(seconds and logged and monotonic() - self._started >= seconds)
 
+    def is_pressed(self) -> bool:
+        """Whether commits should wait: changed pages are far above what they may take."""
+        return self._steps is not None and self._cache.dirty_pressure() > _PRESSURE_MAX
+
     def on_publish(self, replaced: list[Ref], lsn: Lsn) -> None:
         """A commit was published."""
         if replaced:
@@ -373,6 +378,7 @@ class Checkpointer:
             _logger.error("pages could not be stored, they stay in memory: %s", error)
         if done is not None:
             done(error)
+        self._commits.release_held()
         if self._tasks and self._steps is None:
             self._begin_next()
 
@@ -407,19 +413,18 @@ class Checkpointer:
         # Pages of this root get ids now: whoever held its edit token must not change them in place.
         root.token = EditToken()
         self.garbage.is_collecting = True
-        dirty_before = self._cache.dirty_bytes
+        self._cache.grown_bytes = 0
         try:
             yield from self._or_undo(self._write(root))
         finally:
             self.garbage.settle()
             self._roots.unpin(root)
         self.completed += 1
-        self._cache.dirty_bytes = max(0, self._cache.dirty_bytes - dirty_before)
+        self._cache.dirty_bytes = min(self._cache.dirty_bytes, self._cache.grown_bytes)
 
     def _spill(self, xid: int, token: EditToken, refs: list[Ref]) -> Iterator[None]:
         large = self._commits.large.setdefault(xid, LargeCommit())
         large.tokens.add(token)
-        before = self.pages_written
 
         def store() -> Iterator[None]:
             sealer = PageSealer(self._keys, self._identity)
@@ -435,8 +440,6 @@ class Checkpointer:
             self._settle_stored()
 
         yield from self._or_undo(store())
-        spilled = (self.pages_written - before) * PAGE_BYTES
-        self._cache.dirty_bytes = max(0, self._cache.dirty_bytes - spilled)
 
     def _or_undo(self, steps: Iterator[None]) -> Iterator[None]:
         """`steps`; when the store fails, what is not committed takes its ids back."""
@@ -560,6 +563,8 @@ class Checkpointer:
                 ref.page_id, ref.tag = PageId(page_id), tag
                 self._stored.append(ref)
             self.pages_written += len(batch)
+            self._cache.shrunk(len(batch) * PAGE_BYTES)
+            self._commits.release_held()
             if self._batch.is_full():
                 yield from self._in_thread(self._batch.commit)
                 self._settle_stored()

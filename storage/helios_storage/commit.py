@@ -108,6 +108,8 @@ class Commits:
         self._posted = False
         self.large: dict[int, LargeCommit] = {}
         self.on_abandon: Callable[[LargeCommit], None] | None = None
+        self.is_pressed: Callable[[], bool] | None = None
+        self._held: list[Callable[[], None]] = []
         self._jobs: SimpleQueue[_Batch | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         if not isinstance(scheduler, InlineScheduler):
@@ -234,6 +236,7 @@ class Commits:
             self._records = []
             self._make_durable(batch)
             self._on_synced(batch)
+        self.release_held()
         self.writer.close()
 
     def _add(self, record: bytes) -> Lsn:
@@ -257,7 +260,18 @@ class Commits:
         if self._waiting:
             ready = [callback for at, callback in self._waiting if at <= lsn]
             self._waiting = [pair for pair in self._waiting if pair[0] > lsn]
-            for callback in ready:
+            self._held += ready
+            self.release_held()
+
+    def release_held(self) -> None:
+        """Answer those whose commits are durable, unless pages change faster than they are stored.
+
+        Holding answers is what bounds the memory of changed pages: a client commits again only
+        after the answer. Called again with each batch of pages that a checkpoint has stored.
+        """
+        if self._held and (self.is_pressed is None or self._closed or not self.is_pressed()):
+            held, self._held = self._held, []
+            for callback in held:
                 callback()
 
     def _make_durable(self, batch: _Batch) -> None:

@@ -6,6 +6,8 @@ close:        checkpoint -> sync -> page store -> lock
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -31,6 +33,7 @@ from helios_storage.store.lmdb import LmdbStore
 from helios_storage.transaction import Isolation, Transaction
 
 _SEEN_NOTHING: Final = Lsn(0)
+_M_ARENA_MAX: Final = -8  # malloc.h
 
 
 class Storage:
@@ -89,6 +92,7 @@ class Storage:
         garbage.replaced(recovered.replaced, recovered.root.lsn, recovered.root.lsn)
         self.roots.on_publish = self._on_publish
         self.commits.on_abandon = self.checkpointer.on_abandon
+        self.commits.is_pressed = self.checkpointer.is_pressed
         self.manager.spill = self.checkpointer.spill
         cache.on_dirty = self.checkpointer.start_if_dirty
 
@@ -110,6 +114,7 @@ class Storage:
 
         options = options or StorageOptions()
         scheduler = scheduler or InlineScheduler()
+        _share_one_heap()
         home = open_directory(Path(directory), create=options.create)
         store: PageStore | None = None
         try:
@@ -264,6 +269,16 @@ def _continue_log(
     if last is not None:
         writer.write([last.records])
     return writer
+
+
+def _share_one_heap() -> None:
+    """Let threads allocate from the main heap (glibc; elsewhere nothing happens).
+
+    Pages are made in one thread and freed in another: with a heap for each, 150 MB of a 128 MB
+    cache's traffic stayed behind as holes.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _orphans(store: PageStore, checkpointer: Checkpointer) -> list[int]:
