@@ -25,6 +25,7 @@ from heliosd.errors import not_supported
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Index, Table
     from heliosd.execute.expressions import Types
+    from heliosd.types.array import Array
     from heliosd.types.registry import SqlType
 
 Span: TypeAlias = tuple[bytes | None, bytes | None]
@@ -191,6 +192,6 @@ def descending_keys(values: Iterable[Any]) -> list[Any]:
     return sorted({v for v in values if v is not None}, reverse=True)
 
 
-def array_values(array: Any) -> Sequence[Any]:
+def array_values(array: Array | None) -> Sequence[Any]:
     """The elements of the array in `= ANY(array)`; none for a NULL array."""
-    return () if array is None else array.elements  # type: ignore[no-any-return]
+    return () if array is None else array.elements

@@ -69,6 +69,8 @@ def array_slice(array: Array | None, bounds: tuple[tuple[Any, Any], ...]) -> Arr
     if len(bounds) > len(array.dimensions):
         return Array((), (), ())
     ranges: list[range] = []
+    start: Any
+    stop: Any
     for number, (length, low) in enumerate(zip(array.dimensions, array.lower_bounds, strict=True)):
         start, stop = bounds[number] if number < len(bounds) else (OPEN, OPEN)
         first = low if start is OPEN else max(low, start)

@@ -521,9 +521,10 @@ def function_rows(
             sources.append(f"{c.slot(wrap)}({code.text})")
         else:
             code = c.at(flow).value(function)
-            wrap = scan_functions.one_value if width == 1 else scan_functions.one_record
-            more = "" if width == 1 else f", {width}"
-            sources.append(f"{c.slot(wrap)}({code.text}{more})")
+            if width == 1:
+                sources.append(f"{c.slot(scan_functions.one_value)}({code.text})")
+            else:
+                sources.append(f"{c.slot(scan_functions.one_record)}({code.text}, {width})")
     if len(sources) == 1 and not ordinality:
         return sources[0]
     zipped = c.slot(scan_functions.side_by_side)

@@ -181,9 +181,10 @@ def produce_with(
         if cte.modifies:
             changing.append(cte)
     for cte in changing:
-        cell, call, _ = c.ctes[cte.number]
-        with writer.block(f"if state[{cell}] is None:"):
-            writer.line(f"state[{cell}] = ({call},)")
+        cell, kept, _ = c.ctes[cte.number]
+        if kept is not None:
+            with writer.block(f"if state[{cell}] is None:"):
+                writer.line(f"state[{cell}] = ({kept},)")
     c.produce(node.input, needed, flow, consume)
 
 
