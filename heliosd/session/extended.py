@@ -40,7 +40,10 @@ def on_parse(session: LinkedSession, message: m.Parse) -> None:
     session.multi_statement = False
     text, given = message.text, message.parameter_types
     session.check_statement_size(text)
-    session.statements.check_free(message.statement)
+    if message.statement:
+        session.statements.check_free(message.statement)
+    else:
+        session.statements.drop("")
     cache = session.statement_cache()
     prepared = cache.find(text, given)
     if prepared is None or not prepared.is_current(session.catalog):

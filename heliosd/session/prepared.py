@@ -71,8 +71,11 @@ class Statements:
 
     def drop(self, name: str) -> bool:
         """Forget it; False when there was none."""
-        self._by_bytes.pop(name.encode(), None)
-        return self._statements.pop(name, None) is not None
+        if name not in self._statements:
+            return False
+        del self._statements[name]
+        del self._by_bytes[name.encode()]
+        return True
 
     def clear(self) -> None:
         """DEALLOCATE ALL: the unnamed one stays until the next Parse, as in PostgreSQL."""

@@ -81,6 +81,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Any, Any], None]]] = MappingProxyType(
 # After these the client waits for ReadyForQuery.
 _ENDS_EXCHANGE: Final = (m.Query, m.Sync, m.FunctionCall)
 _QUERY, _BIND, _PARSE = b"QBP"
+_READY_BYTES: Final = len(READY_FOR_QUERY["I"])
 # No frame that the short way takes is shorter.
 _SHORTEST: Final = 6
 _TIMED: Final = (m.Query, m.Parse, m.Bind, m.Execute)
@@ -117,7 +118,8 @@ class Session(LinkedSession):
             self._finish()
             return
         self.instance.backends.add(self)
-        # Reports of the start-up's own changes are covered by the full list.
+        # The start-up's own changes are covered by the full list.
+        self.reports.clear()
         self.output.parts[:] = [final, AUTHENTICATION_OK]
         for name, shown in self.settings_state.reported():
             self.output.parts.append(encode(m.ParameterStatus(name, shown)))
@@ -171,10 +173,11 @@ class Session(LinkedSession):
                 return False
         except BaseException as error:
             return self._answer_failure(error)
-        if self._notified and not self.block.in_block:
-            ready = self.output.parts.pop()
-            self._send_notifications()
-            self.output.parts.append(ready)
+        if self.reports or self._notified:
+            answer = self.output.parts.pop()
+            self.output.parts.append(answer[:-_READY_BYTES])
+            self._before_ready()
+            self.output.parts.append(answer[-_READY_BYTES:])
         if self._idle_timer is not None or self._leaving or self.idle_transaction_timeout_ms:
             self._after_short_way()
         self.output.flush()
@@ -264,8 +267,8 @@ class Session(LinkedSession):
     def _ready(self) -> None:
         """ReadyForQuery, with notifications ahead of it between transactions."""
         block = self.block
-        if not block.in_block and self._notified:
-            self._send_notifications()
+        if self.reports or self._notified:
+            self._before_ready()
         self.output.parts.append(READY_FOR_QUERY[block.status.value])
         self.state_changed_us = self.eval.statement_us
         if self._task is not None and not self._receiving:
@@ -274,6 +277,13 @@ class Session(LinkedSession):
             raise SessionEnded(_shutting_down())
         if self.idle_session_timeout_ms or self.idle_transaction_timeout_ms:
             self._start_idle_timer()
+
+    def _before_ready(self) -> None:
+        """Changed settings, and notifications between transactions."""
+        if self.reports:
+            self.output.parts.append(self.take_reports())
+        if not self.block.in_block and self._notified:
+            self._send_notifications()
 
     # ------------------------------------------------------------ errors
 

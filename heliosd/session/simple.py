@@ -26,6 +26,7 @@ def on_query(session: LinkedSession, text: str) -> None:
     session.check_statement_size(text)
     session.current_text = text
     session.multi_statement = False
+    session.statements.drop("")
     cached = session.statement_cache().find(text, ())
     if cached is not None:
         run_statement(session, text, cached.tree, cached, ())

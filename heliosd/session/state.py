@@ -26,9 +26,9 @@ from heliosd.errors import INSUFFICIENT_PRIVILEGE, INVALID_PARAMETER_VALUE, SqlE
 from heliosd.execute.constraints import DeferredChecks, check_deferred
 from heliosd.execute.context import CopyFormat, ExecutionContext
 from heliosd.execute.prepare import prepare_statement
-from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.execute.program import StatementKind
 from heliosd.execute.utility.registry import command_for
+from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
 from heliosd.session.advisory import AdvisoryLocks
 from heliosd.session.block import Block
@@ -136,6 +136,7 @@ class SessionState:
         "plain_defaults",
         "portals",
         "process_id",
+        "reports",
         "session_role",
         "session_role_oid",
         "settings_state",
@@ -164,6 +165,7 @@ class SessionState:
         self.lock_owner = LockOwner(self.process_id)
         self.catalog = Catalog(instance.catalog, database)
         self.database_object = database
+        self.reports: dict[str, str] = {}
         self.settings_state = SessionSettingsState(
             instance.settings, instance.settings_base, self._setting_reported
         )
@@ -375,7 +377,14 @@ class SessionState:
         self.settings.set(name, value, local=local)
 
     def _setting_reported(self, name: str, shown: str) -> None:
-        self.output.parts.append(encode(m.ParameterStatus(name, shown), self.wire.codec))
+        """PostgreSQL reports ahead of ReadyForQuery, the last value only."""
+        self.reports[name] = shown
+
+    def take_reports(self) -> bytes:
+        """ParameterStatus messages for what has changed since the last time."""
+        reports, self.reports = self.reports, {}
+        codec = self.wire.codec
+        return b"".join(encode(m.ParameterStatus(*report), codec) for report in reports.items())
 
     # ------------------------------------------------------------ preparing
 
