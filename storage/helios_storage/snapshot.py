@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from helios_storage import cursor
 from helios_storage.cursor import Batch, KeyRange
 from helios_storage.errors import NoSuchTree
-from helios_storage.page import Inner
+from helios_storage.page import Inner, PageSource
 from helios_storage.reader import Reader, read_whole, reader_of
-from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, TreeRoot
+from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, Roots, TreeRoot
+from helios_storage.serializable import ReadSet
 from helios_storage.spec import Key, Lsn, Row, TreeSpec
 from helios_storage.tree import empty_tree, find_leaf, index_in
-from helios_storage.write_set import MISSING
+from helios_storage.write_set import MISSING, WriteSet
 
-if TYPE_CHECKING:
-    from helios_storage.transaction import Transaction
+
+class Reading(Protocol):
+    """What a snapshot needs of its transaction."""
+
+    writes: WriteSet
+    specs: dict[int, TreeSpec | None]
+    reads: ReadSet | None
+    pages: PageSource
+    roots: Roots
+    xid: int
 
 
 class Snapshot:
@@ -29,14 +38,14 @@ class Snapshot:
     __slots__ = ("_pages", "_reads", "_specs", "_trees", "command", "is_released", "root",
                  "transaction")  # fmt: skip
 
-    def __init__(self, transaction: Transaction, root: DatabaseRoot, command: int) -> None:
+    def __init__(self, transaction: Reading, root: DatabaseRoot, command: int) -> None:
         self.transaction = transaction
         self.root = root
         self.command = command
         self.is_released = False
         self._trees = transaction.writes.trees
         self._specs = transaction.specs
-        self._pages = transaction.manager.pages
+        self._pages = transaction.pages
         self._reads = transaction.reads
 
     @property
@@ -50,7 +59,7 @@ class Snapshot:
             self.is_released = True
             transaction = self.transaction
             transaction.writes.live.remove(self.command)
-            transaction.manager.roots.unpin(self.root)
+            transaction.roots.unpin(self.root)
 
     def tree(self, tree_id: int) -> TreeRoot:
         """The committed tree below this snapshot, under the spec that the transaction gave it.

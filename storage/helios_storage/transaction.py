@@ -11,7 +11,7 @@ import enum
 import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from helios_storage.errors import (
     LockNotAvailable,
@@ -22,23 +22,22 @@ from helios_storage.errors import (
 )
 from helios_storage.layout import layout_of
 from helios_storage.locks import (
+    LockManager,
     LockOwner,
     LockPolicy,
     LockStrength,
     ObjectId,
     TableLockMode,
 )
-from helios_storage.page import Inner, Leaf
+from helios_storage.page import EditToken, Inner, Leaf, PageSource, Ref
 from helios_storage.reader import Reader, read_whole
-from helios_storage.root import DatabaseRoot, TreeRoot
-from helios_storage.serializable import ReadSet, Serializable
+from helios_storage.root import DatabaseRoot, Roots, TreeRoot
+from helios_storage.scheduler import Scheduler
+from helios_storage.serializable import ReadSet, Serializable, SerializableManager
 from helios_storage.snapshot import Snapshot
 from helios_storage.spec import KEY_BYTES_MAX, Key, Lsn, Row, TreeId, TreeSpec
 from helios_storage.tree import check_key, find_leaf, index_in
 from helios_storage.write_set import MISSING, ROWS_MAX, WriteSet
-
-if TYPE_CHECKING:
-    from helios_storage.manager import TransactionManager
 
 __all__ = [
     "Isolation",
@@ -76,6 +75,25 @@ class Locked(NamedTuple):
     key: Key
 
 
+class Shared(Protocol):
+    """What all transactions of a storage share (`manager.TransactionManager`)."""
+
+    roots: Roots
+    pages: PageSource
+    scheduler: Scheduler
+    locks: LockManager
+    serializable: SerializableManager
+    moves: dict[tuple[int, Key], tuple[Key, Lsn]]
+
+    def new_xid(self) -> int: ...
+
+    def commit(self, transaction: Transaction, on_publish: Callable[[], None] | None) -> Lsn: ...
+
+    def rollback(self, transaction: Transaction) -> None: ...
+
+    def store_early(self, xid: int, token: EditToken, refs: list[Ref]) -> None: ...
+
+
 class Transaction:
     """See `storage.begin`. Loop's thread only. After `commit`, `rollback`: of no more use."""
 
@@ -87,8 +105,10 @@ class Transaction:
         "manager",
         "moves",
         "owner",
+        "pages",
         "read_only",
         "reads",
+        "roots",
         "seen",
         "serializable",
         "specs",
@@ -98,7 +118,7 @@ class Transaction:
 
     def __init__(
         self,
-        manager: TransactionManager,
+        manager: Shared,
         isolation: Isolation,
         owner: LockOwner,
         seen: Lsn,
@@ -106,6 +126,8 @@ class Transaction:
         read_only: bool,
     ) -> None:
         self.manager = manager
+        self.roots = manager.roots
+        self.pages = manager.pages
         self.isolation = isolation
         self.read_only = read_only
         self.owner = owner
@@ -132,8 +154,7 @@ class Transaction:
         `newest`: for a statement that will lock what it finds. It reads what is committed but
         perhaps not durable yet, which saves rechecks; the session's replies wait for the sync.
         """
-        manager = self.manager
-        roots = manager.roots
+        roots = self.roots
         root = self._root
         if root is None:
             if not self.is_active:
@@ -147,7 +168,7 @@ class Transaction:
                 self._root = roots.pin(root)
                 if self.isolation is Isolation.SERIALIZABLE:
                     self.reads = ReadSet()
-                    self.serializable = manager.serializable.begin(self.reads)
+                    self.serializable = self.manager.serializable.begin(self.reads)
         if root.lsn > self.seen:
             self.seen = root.lsn
         root.pins += 1
@@ -163,7 +184,7 @@ class Transaction:
         For unique and foreign keys, which must see what every other transaction has committed.
         """
         writes = self.writes.trees.get(tree_id)
-        pages = self.manager.pages
+        pages = self.pages
         if writes is not None:
             row = writes.find(key, self.writes.command, pages)
             if row is not MISSING:
@@ -182,7 +203,7 @@ class Transaction:
 
     def _find_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:
         """Where the newest committed version of a row is. May suspend."""
-        roots = self.manager.roots
+        roots = self.roots
         root = roots.newest
         if not self.specs:
             tree = root.tree(tree_id)
@@ -198,7 +219,7 @@ class Transaction:
         return self._load_newest(tree_id, key)
 
     def _load_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:
-        roots = self.manager.roots
+        roots = self.roots
         while True:
             root = roots.newest
             if self.specs.get(tree_id, self) is None:
@@ -209,7 +230,7 @@ class Transaction:
                     return None
                 tree = root.tree(tree_id)
             lsn = root.lsn
-            leaf = find_leaf(tree.ref, key, tree.spec, self.manager.pages)
+            leaf = find_leaf(tree.ref, key, tree.spec, self.pages)
             if root is roots.newest and root.lsn == lsn:  # else it suspended: look again
                 break
         if lsn > self.seen:
@@ -249,7 +270,7 @@ class Transaction:
             found = self._find_newest(tree_id, key)
             if key == first_key and (
                 snapshot is None
-                or snapshot.root is self.manager.roots.newest
+                or snapshot.root is self.roots.newest
                 or not self._is_changed(snapshot.root, tree_id, key, found)
             ):
                 changed = False
@@ -262,7 +283,7 @@ class Transaction:
                     )
             if found is not None:
                 tree, leaf, at = found
-                row = read_whole(leaf, at, tree.spec, self.manager.pages)
+                row = read_whole(leaf, at, tree.spec, self.pages)
                 return Locked(row, changed, key)
             moved = self.manager.moves.get((tree_id, key)) if changed else None
             if moved is None:
@@ -272,7 +293,7 @@ class Transaction:
     def _own_row(self, snapshot: Snapshot | None, tree_id: int, key: Key) -> Locked | None:
         """What this transaction itself made of the row; no lock is needed for that."""
         writes = self.writes.trees[tree_id]
-        pages = self.manager.pages
+        pages = self.pages
         row = writes.find(key, self.writes.command, pages)
         if row is MISSING:
             return None
@@ -292,7 +313,7 @@ class Transaction:
         tree = root.find(tree_id)
         if tree is None:
             return found is not None
-        before = find_leaf(tree.ref, key, tree.spec, self.manager.pages)
+        before = find_leaf(tree.ref, key, tree.spec, self.pages)
         if found is None:
             return index_in(before, key) >= 0
         leaf, at = found[1], found[2]
@@ -383,9 +404,9 @@ class Transaction:
         spec = self.spec(tree_id)
         for start in range(0, len(keys), _RUN_MIN):
             end = start + _RUN_MIN
-            delta = self.writes.spill(tree_id, spec, self.xid, manager.pages)
+            delta = self.writes.spill(tree_id, spec, self.xid, self.pages)
             items = list(zip(keys[start:end], rows[start:end], strict=True))
-            delta.add(items, self.xid, manager.pages)
+            delta.add(items, self.xid, self.pages)
             self.hold_delta(tree_id)
             manager.store_early(self.xid, delta.token, [delta.rows.ref, delta.dead.ref])
             manager.scheduler.check_slice()
@@ -406,13 +427,13 @@ class Transaction:
     def spec(self, tree_id: int) -> TreeSpec:
         """The tree's spec as this transaction left it. Raises `NoSuchTree`."""
         spec = self.specs.get(tree_id) if self.specs else None
-        return self.manager.roots.newest.tree(tree_id).spec if spec is None else spec
+        return self.roots.newest.tree(tree_id).spec if spec is None else spec
 
     def _spill(self, tree_id: int) -> None:
         """Past 4,096 rows: to a private tree, which is the tree's lock set from now on."""
         manager = self.manager
         moved = self.writes.trees[tree_id].rows
-        delta = self.writes.spill(tree_id, self.spec(tree_id), self.xid, manager.pages)
+        delta = self.writes.spill(tree_id, self.spec(tree_id), self.xid, self.pages)
         manager.locks.hold_many(self.owner, tree_id, self._strength_of(tree_id))
         manager.locks.forget_rows(self.owner, tree_id, moved)
         manager.store_early(self.xid, delta.token, [delta.rows.ref, delta.dead.ref])
@@ -423,7 +444,7 @@ class Transaction:
 
     def _strength_of(self, tree_id: int) -> Callable[[Key], int]:
         trees = self.writes.trees
-        pages = self.manager.pages
+        pages = self.pages
 
         def strength_of(key: Key) -> int:
             writes = trees.get(tree_id)
@@ -523,7 +544,7 @@ class Transaction:
         root = self._root
         if root is not None:
             self._root = None
-            manager.roots.unpin(root)
+            self.roots.unpin(root)
         locks = manager.locks
         owner = self.owner
         if owner.row_log:
