@@ -179,6 +179,12 @@ class Describer:
                 return shown
             case p.Limit():
                 return self._over("Limit", node.input, estimate)
+            case p.IndexExtreme():
+                limit = Shown("Limit", estimate)
+                limit.below.append(("", self.describe(node.scan)))
+                shown = Shown("Result", estimate)
+                shown.below.append(("InitPlan 1 (returns $0)", limit))
+                return shown
         return self._combined(node)
 
     def _combined(self, node: PhysicalNode) -> Shown:

@@ -124,12 +124,13 @@ def same(key: bytes) -> bytes:
 
 
 def spans_function(
-    codec: KeyCodec, nulls: tuple[bool, ...], *, reverse: bool
+    codec: KeyCodec, nulls: tuple[bool, ...], *, reverse: bool, skip_nulls: bool = False
 ) -> Callable[[Sequence[Iterable[Any]], Any, Any], list[Span]]:
     """`spans(points, low, high)`: the key ranges of an index scan, in scan order.
 
     `points` has the wanted values of each leading column (`nulls`: the column is wanted NULL);
-    `low` and `high` are None or (value, inclusive) of the column after them.
+    `low` and `high` are None or (value, inclusive) of the column after them; `skip_nulls` leaves
+    out its NULLs where no bound does.
     """
     count = len(nulls)
     after = codec.columns[count] if count < len(codec.columns) else None
@@ -145,7 +146,7 @@ def spans_function(
         found: list[Span] = []
         for combination in itertools.product(*parts):
             prefix = b"".join(combination)
-            if after is None or (low is None and high is None):
+            if after is None or (low is None and high is None and not skip_nulls):
                 found.append((prefix, after_prefix(prefix)) if prefix else (None, None))
             else:
                 found.append(_range(prefix, after, codec.encoders[count], low, high))

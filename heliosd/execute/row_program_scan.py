@@ -29,6 +29,7 @@ from heliosd.plan.physical import (
     CountRows,
     FunctionScan,
     GivenRows,
+    IndexExtreme,
     IndexScan,
     KeyPoint,
     Result,
@@ -379,7 +380,10 @@ def _spans(c: ProgramCompiler, node: IndexScan, codec: key_codec.KeyCodec, flow:
             code = compiler.value(bound.value)
             bounds.append(f"({code.text}, {bound.inclusive})")
     nulls = tuple(p.is_null for p in node.points)
-    make = c.slot(key_codec.spans_function(codec, nulls, reverse=node.reverse))
+    function = key_codec.spans_function(
+        codec, nulls, reverse=node.reverse, skip_nulls=node.skip_nulls
+    )
+    make = c.slot(function)
     return f"{make}({points}, {bounds[0]}, {bounds[1]})"
 
 
@@ -392,6 +396,28 @@ def produce_count_rows(
     name = c.module.name("v")
     flow.writer.line(f"{name} = snapshot.count({table.tree_id})")
     consume(flow.plus({(node.rel, 0): local(name, nullable=False)}))
+
+
+def produce_index_extreme(
+    c: ProgramCompiler, node: IndexExtreme, needed: Needed, flow: Flow, consume: Consume
+) -> None:
+    """A function answers with the first value that is not NULL."""
+    writer, inside, call = c.function(node.scan, flow, "first value by index")
+    key = (node.value.rel, node.value.column)
+
+    def first(at: Flow) -> None:
+        code = at.columns[key]
+        if code.nullable:
+            with writer.block(f"if {code.text} is not None:"):
+                writer.line(f"return {code.text}")
+        else:
+            writer.line(f"return {code.text}")
+
+    c.produce(node.scan, frozenset({key}), inside.inner(), first)
+    writer.line("return None")
+    name = c.module.name("v")
+    flow.writer.line(f"{name} = {call}")
+    consume(flow.plus({(node.rel, 0): local(name)}))
 
 
 # What is no table --------------------------------------------------------------------------------
@@ -556,5 +582,6 @@ PRODUCERS: Final[Mapping[type, Producer]] = MappingProxyType(
         FunctionScan: produce_function_scan,
         GivenRows: produce_given_rows,
         CountRows: produce_count_rows,
+        IndexExtreme: produce_index_extreme,
     }
 )

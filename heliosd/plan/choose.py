@@ -262,7 +262,20 @@ def choose_count_rows(planner: Planner, plan: logical.CountRows, wish: Wish) -> 
 
 
 def choose_index_extreme(planner: Planner, plan: logical.IndexExtreme, wish: Wish) -> Physical:
-    raise not_supported("index extreme")
+    """The index in the wanted direction, its NULLs left out; a scan where it does not serve."""
+    rel = plan.table
+    column = rel.columns[plan.column]
+    value = Var(rel.rel, plan.column, column.type, column.typmod, column.collation)
+    scan = logical.Scan(rel, plan.predicates, (plan.column,))
+    order = (SortKey(value, plan.descending, plan.descending),)
+    best = choose_scan(planner, scan, Wish(order, 1.0))
+    if isinstance(best, SeqScan | IndexScan) and gives_order(planner, best, order):
+        if isinstance(best, IndexScan) and best.low is None and best.high is None:
+            best = replace(best, skip_nulls=True)
+    else:
+        best = choose_sort(planner, logical.Sort(scan, order), ALL)
+    cost = limited(best.estimate, 1.0)
+    return physical.IndexExtreme(best, plan.rel, value, Estimate(1.0, cost, cost, 8))
 
 
 # Row by row --------------------------------------------------------------------------------------

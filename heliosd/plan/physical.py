@@ -130,6 +130,8 @@ class IndexScan(PhysicalNode):
     conditions: tuple[Expr, ...] = ()
     unique: bool = False
     reverse: bool = False
+    skip_nulls: bool = False
+    """Leave out rows whose key column after the points is NULL (where no bound does)."""
     estimate: Estimate = field(default=Estimate(), compare=False)
 
 
@@ -167,6 +169,16 @@ class GivenRows(PhysicalNode):
 
     rel: int
     width: int
+    estimate: Estimate = field(default=Estimate(), compare=False)
+
+
+@node
+class IndexExtreme(PhysicalNode):
+    """One row, `Var(rel, 0)`: the first value of `column` that the scan gives, else NULL."""
+
+    scan: Physical
+    rel: int
+    value: Var
     estimate: Estimate = field(default=Estimate(), compare=False)
 
 
