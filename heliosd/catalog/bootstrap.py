@@ -36,7 +36,6 @@ from heliosd.catalog.trees import (
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
     from helios_storage.transaction import Transaction
-
     from heliosd.types.registry import TypeRegistry
 
 TEMPLATE1_OID: Final = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from helios_storage.spec import TreeId
 from heliosd.catalog.objects import Schema, Sequence, Table
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def drop_temporary(catalog: Catalog, transaction: Transaction) -> bool:
     dropped = False
     for table in temporary_tables(catalog):
         for tree_id in table_trees(table):
-            transaction.drop_tree(tree_id)
+            transaction.drop_tree(TreeId(tree_id))
             dropped = True
     return dropped
 

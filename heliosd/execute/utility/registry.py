@@ -108,7 +108,7 @@ def utility_commands() -> Mapping[type, UtilityCommand]:
         for module in pkgutil.iter_modules(package.__path__)
         if module.name != "registry"
     )
-    return collect(names)
+    return collect((*names, "heliosd.execute.copy.statement"))
 
 
 def command_for(statement: object) -> UtilityCommand:

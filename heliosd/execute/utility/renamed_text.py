@@ -18,7 +18,7 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.errors import not_supported
-from heliosd.execute.utility.stored_text import expression_text
+from heliosd.execute.utility.describe import canonical_names
 from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bound import Expr
 
@@ -72,7 +72,8 @@ class RenamedTexts:
         """The new name holds: put the texts into the catalog again."""
         for oid, bound in self._tables.items():
             table = self._session.catalog.table(oid)
-            texts = {old: expression_text(expr, table) for old, expr in bound.items()}
+            names = canonical_names(self._scope)
+            texts = {old: names.expression(expr, table) for old, expr in bound.items()}
             changed = replace(
                 table,
                 columns=tuple(_column(column, texts) for column in table.columns),

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from heliosd.catalog.objects import Column, ColumnedRelation, Reference, Relation, Table
 from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
+from heliosd.execute.utility.describe import canonical_names
 from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_table_expression
 from heliosd.sql.bound import Cast, Const, Expr, SessionValue, Var, WholeRow
+from heliosd.sql.bound.queries import Select, SetOperation, Values
 from heliosd.sql.bound.walk import walk
-from heliosd.sql.deparse import deparse_expression, deparse_query
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import ColumnRef
@@ -27,6 +28,7 @@ from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
+    from heliosd.sql.bind.state import BindScope
 
 REGCLASS: Final = 2205
 
@@ -78,7 +80,7 @@ def bind_default(session: SessionServices, tree: Expression, column: Column) -> 
         if error.sqlstate == "42804":
             error.message = error.message.replace("but expression", "but default expression")
         raise
-    return _stored(assigned, None)
+    return _stored(scope, assigned, None)
 
 
 def bind_generated(
@@ -90,7 +92,7 @@ def bind_generated(
     assigned = assign(
         state, expression, column.type_oid, column.typmod, column.name, location(tree)
     )
-    stored = _stored(assigned, table)
+    stored = _stored(scope, assigned, table)
     for attnum in stored.columns:
         other = table.column(attnum)
         if other.generated:
@@ -109,7 +111,7 @@ def bind_check(session: SessionServices, table: Table, tree: Expression) -> Stor
     """CHECK: a boolean over the table's columns."""
     scope = session.bind_scope()
     expression, state = bind_table_expression(tree, table, scope, "check constraints")
-    return _stored(to_boolean(state, expression, "CHECK", tree), table)
+    return _stored(scope, to_boolean(state, expression, "CHECK", tree), table)
 
 
 def bind_index_expression(
@@ -121,7 +123,7 @@ def bind_index_expression(
     expression = settle(state, expression)
     if _volatility(expression) != "i":
         raise SqlError("42P17", "functions in index expression must be marked IMMUTABLE")
-    return _stored(expression, table)
+    return _stored(scope, expression, table)
 
 
 def bind_index_predicate(
@@ -133,7 +135,7 @@ def bind_index_predicate(
     expression = to_boolean(state, expression, "WHERE", tree)
     if _volatility(expression) != "i":
         raise SqlError("42P17", "functions in index predicate must be marked IMMUTABLE")
-    return _stored(expression, table)
+    return _stored(scope, expression, table)
 
 
 def check_using(
@@ -164,19 +166,7 @@ def check_using(
         ) from error
 
 
-def expression_text(expression: Expr, table: ColumnedRelation | None) -> str:
-    """Canonical text, the columns under the names that `table` gives them."""
-
-    def name(var: Var | WholeRow) -> str:
-        assert table is not None
-        if isinstance(var, WholeRow):
-            return quote_identifier(table.name)
-        return quote_identifier(table.columns[var.column].name)
-
-    return deparse_expression(expression, name)
-
-
-def _stored(expression: Expr, table: ColumnedRelation | None) -> StoredExpression:
+def _stored(scope: BindScope, expression: Expr, table: ColumnedRelation | None) -> StoredExpression:
     references: dict[Reference, None] = {}
     columns: dict[int, None] = {}
     for node in walk(expression):
@@ -190,7 +180,7 @@ def _stored(expression: Expr, table: ColumnedRelation | None) -> StoredExpressio
         elif isinstance(node, Const) and node.type == REGCLASS and node.value is not None:
             references[Reference(node.value)] = None
     return StoredExpression(
-        text=expression_text(expression, table),
+        text=canonical_names(scope).expression(expression, table),
         references=tuple(references),
         columns=tuple(sorted(columns)),
         type=expression.type,
@@ -252,4 +242,7 @@ def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
     columns = tuple(
         ResultColumn(column.name, column.type, column.typmod) for column in bound.columns
     )
-    return StoredQuery(deparse_query(bound.statement), tuple(references), columns, temporary)
+    query = bound.statement
+    assert isinstance(query, Select | SetOperation | Values)
+    text = canonical_names(scope).query(query)
+    return StoredQuery(text, tuple(references), columns, temporary)

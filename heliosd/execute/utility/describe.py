@@ -1,0 +1,105 @@
+"""Stored SQL text as a reader sees it: bound again and written with the reader's search_path.
+
+`CanonicalNames` is for what is stored (everything qualified), `SessionNames` for what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from heliosd.catalog.dependencies import qualified
+from heliosd.catalog.face import CatalogFace
+from heliosd.catalog.lookup import SearchPath
+from heliosd.catalog.objects import (
+    PG_CATALOG_OID,
+    ColumnedRelation,
+    Relation,
+    View,
+)
+from heliosd.errors import SqlError
+from heliosd.sql.bind.statement import bind_statement
+from heliosd.sql.bind.stored import bind_stored_expression
+from heliosd.sql.deparse import TextContext, deparse_expression, deparse_query
+from heliosd.sql.parser import parse_statements
+from heliosd.types.quoting import quote_identifier, quote_qualified
+
+if TYPE_CHECKING:
+    from heliosd.catalog.lookup import Catalog
+    from heliosd.sql.bind.state import BindScope
+    from heliosd.sql.bound import Expr, Query, Var, WholeRow
+
+_CANONICAL_PATH = SearchPath((PG_CATALOG_OID,), None)
+
+
+class Names:
+    """Writes expressions and queries with the names that a search_path makes right."""
+
+    def __init__(self, scope: BindScope, path: SearchPath) -> None:
+        self._catalog: Catalog = scope.catalog
+        self._path = path.schemas
+        face = CatalogFace(scope.catalog, lambda: path, scope.resolver.functions)
+        self._context = TextContext(face)
+
+    def expression(
+        self, expression: Expr, relation: Relation | None, *, pretty: bool = False
+    ) -> str:
+        """An expression over one relation, whose columns are written bare."""
+        name = column_names(relation)
+        return deparse_expression(expression, name, self._context, pretty=pretty)
+
+    def query(self, query: Query, *, pretty: bool = False) -> str:
+        """A query, its relations qualified where the search_path does not find them."""
+        return deparse_query(query, self._context, self._relation, pretty=pretty)
+
+    def _relation(self, oid: int) -> tuple[str, str]:
+        found = self._catalog.by_oid(oid)
+        if not isinstance(found, Relation):
+            raise SqlError("XX000", f"cache lookup failed for relation {oid}")
+        if self._path == _CANONICAL_PATH.schemas:
+            return quote_qualified(self._catalog.schema_name(found.schema), found.name), found.name
+        return qualified(self._catalog, found, self._path), found.name
+
+
+def column_names(relation: Relation | None) -> Callable[[Var | WholeRow], str]:
+    """How the columns of the one relation in view are written."""
+
+    def name(var: Var | WholeRow) -> str:
+        assert isinstance(relation, ColumnedRelation)
+        column = getattr(var, "column", None)
+        if column is None:
+            return quote_identifier(relation.name)
+        return quote_identifier(relation.columns[column].name)
+
+    return name
+
+
+def canonical_names(scope: BindScope) -> Names:
+    """For texts that are stored."""
+    return Names(scope, _CANONICAL_PATH)
+
+
+class SessionDescriber:
+    """Implements `catalog.definitions.Describer` for one session."""
+
+    def __init__(self, scope: Callable[[], BindScope], path: Callable[[], SearchPath]) -> None:
+        self._scope = scope
+        self._path = path
+
+    def expression(self, relation: Relation | None, text: str, *, pretty: bool) -> str:
+        """An expression over a table's columns."""
+        if relation is not None and not isinstance(relation, ColumnedRelation):
+            return text
+        scope = self._scope()
+        bound = bind_stored_expression(text, relation, 1, scope)  # type: ignore[arg-type]
+        return Names(scope, self._path()).expression(bound, relation, pretty=pretty)
+
+    def view(self, view: View, *, pretty: bool) -> str:
+        """A view's query, with PostgreSQL's semicolon."""
+        from dataclasses import replace
+
+        scope = replace(self._scope(), path=(PG_CATALOG_OID,), parameter_types=())
+        (statement,) = parse_statements(view.query)
+        bound = bind_statement(statement, scope)
+        query = bound.statement
+        return Names(scope, self._path()).query(query, pretty=pretty) + ";"  # type: ignore[arg-type]

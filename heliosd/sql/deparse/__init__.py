@@ -1,0 +1,37 @@
+"""The bound tree as canonical SQL: defaults, checks, index keys, views, EXPLAIN's conditions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliosd.sql.bound import Expr
+from heliosd.sql.deparse.context import TextContext
+from heliosd.sql.deparse.expressions import ExpressionWriter, NameOf, bare
+from heliosd.sql.deparse.query import QueryWriter, RelationName
+
+__all__ = ["TextContext", "deparse_expression", "deparse_query"]
+
+
+def deparse_expression(
+    expression: Expr,
+    name_of: NameOf,
+    context: TextContext | None = None,
+    *,
+    pretty: bool = False,
+) -> str:
+    """The expression as SQL; `name_of` writes its columns. Subqueries are not written here."""
+    writer = ExpressionWriter(
+        name_of,
+        TextContext() if context is None else context,
+        pretty=pretty,
+        query=lambda _query: "SELECT ...",
+    )
+    text = writer.write(expression)
+    return bare(text) if pretty else text
+
+
+def deparse_query(
+    query: Any, context: TextContext, relation_name: RelationName, *, pretty: bool = False
+) -> str:
+    """A query as SQL, laid out as pg_get_viewdef does (without the last semicolon)."""
+    return QueryWriter(context, relation_name, pretty=pretty).query(query)

@@ -1,0 +1,53 @@
+"""How values, types and relations are spelled in deparsed SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from heliosd.types.builtin import TYPES
+from heliosd.types.quoting import quote_qualified
+from heliosd.types.styles import DEFAULT_STYLES, Styles
+
+if TYPE_CHECKING:
+    from heliosd.types.context import CatalogLookup
+
+
+class TextContext:
+    """Stands in for a session where constants are written: canonical styles, so that the text reads
+    the same everywhere. `catalog` shows reg* values; None: as numbers."""
+
+    def __init__(self, catalog: CatalogLookup | None = None) -> None:
+        self._catalog = catalog
+        self.styles: Styles = DEFAULT_STYLES
+
+    @property
+    def catalog(self) -> CatalogLookup:
+        assert self._catalog is not None
+        return self._catalog
+
+    def setting(self, name: str) -> str:
+        """Types ask for none of the settings that `styles` does not have."""
+        raise AssertionError(name)
+
+    def value_text(self, type_oid: int, value: Any) -> str:
+        """A constant's text."""
+        known = TYPES.type(type_oid)
+        if known.name.startswith("reg") and self._catalog is None:
+            return str(value)
+        return known.output(value, self)  # type: ignore[arg-type]
+
+    def type_name(self, oid: int, typmod: int = -1) -> str:
+        """As format_type() shows it."""
+        known = TYPES.by_oid.get(oid)
+        if known is None:
+            names = None if self._catalog is None else self._catalog.find_name("type", oid)
+            return "???" if names is None else quote_qualified(*names)
+        if known.is_array:
+            return self.type_name(known.element, typmod) + "[]"
+        if typmod < 0 or known.typmod_out is None:
+            return known.display
+        modifier = known.typmod_out(typmod)
+        first, space, rest = known.display.partition(" ")
+        if space and first in ("timestamp", "time"):
+            return f"{first}{modifier} {rest}"
+        return known.display + modifier

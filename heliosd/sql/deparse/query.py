@@ -1,0 +1,284 @@
+"""Bound queries as SQL, laid out as pg_get_viewdef lays them out.
+
+WITH x AS (
+         SELECT ...
+        )
+ SELECT t.a,
+    t.b
+   FROM t
+  WHERE (t.a > 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from heliosd.errors import not_supported
+from heliosd.sql.bound import Const, Expr, Var, WholeRow
+from heliosd.sql.bound.queries import (
+    CteRel,
+    FunctionRel,
+    JoinKind,
+    JoinRel,
+    Select,
+    SetOperation,
+    SubqueryRel,
+    TableRel,
+    Values,
+    ValuesRel,
+)
+from heliosd.sql.deparse.context import TextContext
+from heliosd.sql.deparse.expressions import ExpressionWriter, bare, direction
+from heliosd.types.quoting import quote_identifier
+
+RelationName = Callable[[int], tuple[str, str]]
+"""oid -> (how the relation is written, its bare name)."""
+
+
+class QueryWriter:
+    """Writes one query; numbers rels' aliases so that no name means two things."""
+
+    def __init__(
+        self, context: TextContext, relation_name: RelationName, *, pretty: bool = False
+    ) -> None:
+        self.context = context
+        self.relation_name = relation_name
+        self.pretty = pretty
+        self.aliases: dict[int, str] = {}
+        self.columns: dict[int, tuple[str, ...]] = {}
+        self.ctes: dict[int, str] = {}
+        self._taken: set[str] = set()
+
+    # -- names -------------------------------------------------------------------------------
+
+    def name(self, node: Any) -> str:
+        alias = quote_identifier(self.aliases[node.rel])
+        if isinstance(node, WholeRow):
+            return f"{alias}.*"
+        if node.column < 0:
+            names = {-1: "ctid", -2: "xmin", -3: "cmin", -4: "xmax", -5: "cmax", -6: "tableoid"}
+            return f"{alias}.{names[node.column]}"
+        return f"{alias}.{quote_identifier(self.columns[node.rel][node.column])}"
+
+    def add_rel(self, rel: Any) -> str:
+        """Give a rel a name of its own in the whole query; answers the name."""
+        base = rel.alias or "unnamed_subquery"
+        alias, number = base, 0
+        while alias in self._taken:
+            number += 1
+            alias = f"{base}_{number}"
+        self._taken.add(alias)
+        self.aliases[rel.rel] = alias
+        self.columns[rel.rel] = tuple(column.name for column in rel.columns)
+        return alias
+
+    def writer(self, indent: int, windows: Sequence[Any] = ()) -> ExpressionWriter:
+        def subquery(query: Any) -> str:
+            return self.query(query, indent + 8)
+
+        return ExpressionWriter(
+            self.name, self.context, pretty=self.pretty, query=subquery, windows=windows
+        )
+
+    # -- queries -----------------------------------------------------------------------------
+
+    def query(self, query: Any, indent: int = 0) -> str:
+        """A query whose lines are indented by `indent`."""
+        text = self._with(query, indent)
+        match query:
+            case Select():
+                text += self._select(query, indent)
+            case SetOperation():
+                text += self._set_operation(query, indent)
+            case Values():
+                text += self._values(query, indent)
+            case _:
+                raise not_supported("a view over data-modifying statements")
+        return text
+
+    def _with(self, query: Any, indent: int) -> str:
+        if not query.ctes:
+            return ""
+        parts: list[str] = []
+        for cte in query.ctes:
+            self.ctes[cte.number] = cte.name
+        pad = " " * indent
+        for cte in query.ctes:
+            names = ", ".join(quote_identifier(column.name) for column in cte.columns)
+            head = quote_identifier(cte.name)
+            if cte.recursive:
+                head += f"({names})"
+            word = {None: "", True: "MATERIALIZED ", False: "NOT MATERIALIZED "}[cte.materialized]
+            inner = self.query(cte.query, indent + 8)
+            parts.append(f"{head} AS {word}(\n{pad}        {inner}\n{pad}        )")
+        recursive = "RECURSIVE " if any(cte.recursive for cte in query.ctes) else ""
+        return f" WITH {recursive}" + ", ".join(parts) + f"\n{pad}"
+
+    def _line(self, words: str, text: str, indent: int) -> str:
+        return "\n" + " " * (indent + 8 - len(words.split(" ")[0]) - 1) + f"{words} {text}"
+
+    def _select(self, query: Select, indent: int) -> str:
+        from_text = self._from(query, indent)
+        write = self.writer(indent, query.windows)
+        head = " SELECT "
+        if query.distinct:
+            head += "DISTINCT "
+        elif query.distinct_on is not None:
+            keys = [write.write(query.targets[i].expression) for i in query.distinct_on]
+            head += f"DISTINCT ON ({', '.join(keys)}) "
+        shown = [target for target in query.targets if not target.junk]
+        texts = [self._target(write, target) for target in shown]
+        text = head + (",\n" + " " * (indent + 4)).join(texts) + from_text
+        if query.where is not None:
+            text += self._line("WHERE", write.write(query.where), indent)
+        if query.grouping_sets is not None:
+            text += self._line("GROUP BY", self._grouping_sets(write, query), indent)
+        elif query.group_by:
+            text += self._line("GROUP BY", ", ".join(write.all(query.group_by)), indent)
+        if query.having is not None:
+            text += self._line("HAVING", write.write(query.having), indent)
+        named = [window for window in query.windows if window.name]
+        if named:
+            definitions = [f"{quote_identifier(w.name)} AS ({write.window_text(w)})" for w in named]
+            text += self._line("WINDOW", ", ".join(definitions), indent)
+        order = [
+            write.write(query.targets[key.target].expression)
+            + direction(key.descending, key.nulls_first)
+            for key in query.order_by
+        ]
+        text += self._tail(query, write, order, indent)
+        for lock in query.locks:
+            alias = quote_identifier(self.aliases[lock.rel])
+            text += self._line("FOR", f"{lock.strength.value} OF {alias}", indent)
+        return text
+
+    def _target(self, write: ExpressionWriter, target: Any) -> str:
+        expression: Expr = target.expression
+        text = write.write(expression)
+        if isinstance(expression, Var) and expression.column >= 0:
+            if self.columns[expression.rel][expression.column] == target.name:
+                return text
+        elif text.startswith("(") and text.endswith(")") and not isinstance(expression, Const):
+            text = bare(text)
+        return f"{text} AS {quote_identifier(target.name)}"
+
+    def _grouping_sets(self, write: ExpressionWriter, query: Select) -> str:
+        keys = write.all(query.group_by)
+        sets = [f"({', '.join(keys[i] for i in each)})" for each in query.grouping_sets or ()]
+        return f"GROUPING SETS ({', '.join(sets)})"
+
+    def _tail(self, query: Any, write: ExpressionWriter, order: Sequence[str], indent: int) -> str:
+        text = ""
+        if order:
+            text += self._line("ORDER BY", ", ".join(order), indent)
+        if query.offset is not None:
+            text += self._line("OFFSET", write.write(query.offset), indent)
+        if query.limit is not None:
+            limit = write.write(query.limit)
+            if query.with_ties:
+                text += self._line("FETCH FIRST", f"({limit}) ROWS WITH TIES", indent)
+            else:
+                text += self._line("LIMIT", limit, indent)
+        return text
+
+    def _set_operation(self, query: SetOperation, indent: int) -> str:
+        word = query.kind.upper() + (" ALL" if query.all else "")
+        left, right = self._operand(query.left, indent), self._operand(query.right, indent)
+        pad = " " * indent
+        text = f"{left}\n{pad}{word}\n{pad}{right}"
+        write = self.writer(indent)
+        order = [
+            quote_identifier(query.columns[key.target].name)
+            + direction(key.descending, key.nulls_first)
+            for key in query.order_by
+        ]
+        return text + self._tail(query, write, order, indent)
+
+    def _operand(self, query: Any, indent: int) -> str:
+        text = self.query(query, indent)
+        plain = isinstance(query, Select) and not (query.order_by or query.limit or query.ctes)
+        return text if plain else f" ({text})"
+
+    def _values(self, query: Values, indent: int) -> str:
+        write = self.writer(indent)
+        rows = [f"({', '.join(write.all(row))})" for row in query.rows]
+        order = [
+            quote_identifier(query.columns[key.target].name)
+            + direction(key.descending, key.nulls_first)
+            for key in query.order_by
+        ]
+        return " VALUES " + ", ".join(rows) + self._tail(query, write, order, indent)
+
+    # -- FROM --------------------------------------------------------------------------------
+
+    def _from(self, query: Select, indent: int) -> str:
+        if not query.from_items:
+            return ""
+        texts = [self._item(item, indent) for item in query.from_items]
+        return self._line("FROM", (",\n" + " " * (indent + 4)).join(texts), indent)
+
+    def _item(self, item: Any, indent: int) -> str:
+        if isinstance(item, JoinRel):
+            return self._join(item, indent)
+        alias = self.add_rel(item)
+        shown = quote_identifier(alias)
+        lateral = "LATERAL " if getattr(item, "lateral", False) else ""
+        match item:
+            case TableRel():
+                return self._named(*self.relation_name(item.table.oid), item, alias)
+            case SubqueryRel():
+                if item.view:
+                    return self._named(*self.relation_name(item.view), item, alias)
+                inner = self.query(item.query, indent + 8)
+                names = self._column_names(item)
+                return f"{lateral}({inner}) {shown}({names})"
+            case CteRel():
+                name = self.ctes[item.cte]
+                return self._named(quote_identifier(name), name, item, alias)
+            case ValuesRel():
+                write = self.writer(indent)
+                rows = ", ".join(f"({', '.join(write.all(row))})" for row in item.rows)
+                return f"{lateral}( VALUES {rows}) {shown}({self._column_names(item)})"
+            case FunctionRel():
+                return lateral + self._function(item, shown, indent)
+        raise AssertionError(type(item))
+
+    def _named(self, text: str, name: str, item: Any, alias: str) -> str:
+        """A relation with its alias, and its columns' names where they were given anew."""
+        own = getattr(item, "table", None)
+        renamed = own is not None and any(
+            column.name != old.name and not column.hidden
+            for column, old in zip(item.columns, own.columns, strict=True)
+        )
+        if renamed:
+            return f"{text} {quote_identifier(alias)}({self._column_names(item)})"
+        return text if alias == name else f"{text} {quote_identifier(alias)}"
+
+    def _column_names(self, item: Any) -> str:
+        return ", ".join(quote_identifier(c.name) for c in item.columns if not c.hidden)
+
+    def _function(self, item: FunctionRel, shown: str, indent: int) -> str:
+        write = self.writer(indent)
+        calls = [write.write(each) for each in item.functions]
+        text = calls[0] if len(calls) == 1 else f"ROWS FROM({', '.join(calls)})"
+        if item.ordinality:
+            text += " WITH ORDINALITY"
+        return f"{text} {shown}({self._column_names(item)})"
+
+    def _join(self, join: JoinRel, indent: int) -> str:
+        left = self._item(join.left, indent)
+        right = self._item(join.right, indent)
+        if isinstance(join.right, JoinRel):
+            right = f"({right})"
+        word = "JOIN" if join.kind is JoinKind.INNER else f"{join.kind.value} JOIN"
+        pad = "\n" + " " * (indent + 5)
+        if join.using:
+            names = ", ".join(quote_identifier(name) for name in join.using)
+            return f"{left}{pad}{word} {right} USING ({names})"
+        if join.condition is None:
+            if join.kind is JoinKind.INNER:
+                return f"{left}{pad}CROSS JOIN {right}"
+            return f"{left}{pad}{word} {right} ON true"
+        condition = self.writer(indent).write(join.condition)
+        return f"{left}{pad}{word} {right} ON {condition}"
