@@ -8,7 +8,7 @@ imports nothing above itself.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -215,6 +215,10 @@ class CopyOutStream(Protocol):
     """CopyData to the client; `write` waits when the client reads slowly."""
 
     def write(self, data: bytes) -> None: ...
+    def write_rows(self, rows: Sequence[bytes]) -> None:
+        """A CopyData per row: clients that read row by row rely on that."""
+        ...
+
     def finish(self) -> None: ...
 
 

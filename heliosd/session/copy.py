@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
 from helios_protocol import messages as m
 from helios_protocol.encode import COPY_DONE, copy_data, encode
 from heliosd.errors import QUERY_CANCELED, SqlError
 from heliosd.execute.context import CopyFormat
+
+_COPY_DATA: Final = struct.Struct("!cI")
 
 
 class CopyOwner(Protocol):
@@ -65,6 +68,12 @@ class CopyOut:
     def write(self, data: bytes) -> None:
         """One CopyData."""
         self._owner.send_streaming(copy_data(data))
+
+    def write_rows(self, rows: Sequence[bytes]) -> None:
+        """A CopyData per row, handed over together."""
+        pack = _COPY_DATA.pack
+        pieces = [piece for row in rows for piece in (pack(b"d", len(row) + 4), row)]
+        self._owner.send_streaming(b"".join(pieces))
 
     def finish(self) -> None:
         """CopyDone."""
