@@ -58,10 +58,11 @@ def push(plan: Plan, predicates: Predicates) -> Plan:
             return _project(plan, predicates)
         case Aggregate():
             return _aggregate(plan, predicates)
-        case Sort() | LockRows() | With():
-            if isinstance(plan, With):
-                plan = _rest(plan)
+        case Sort() | LockRows():
             return replace(plan, input=push(plan.input, predicates))
+        case With():
+            ctes = tuple(replace(cte, plan=apply(cte.plan)) for cte in plan.ctes)
+            return replace(plan, input=push(plan.input, predicates), ctes=ctes)
         case Distinct():
             keys = set(plan.keys)
             below, above = _split(predicates, lambda p: all(v in keys for v in expression_vars(p)))
@@ -72,11 +73,6 @@ def push(plan: Plan, predicates: Predicates) -> Plan:
         case SetOperation():
             return _set_operation(plan, predicates)
     return _filtered(map_inputs(plan, apply), predicates)
-
-
-def _rest(plan: With) -> Plan:
-    ctes = tuple(replace(cte, plan=apply(cte.plan)) for cte in plan.ctes)
-    return replace(plan, ctes=ctes)
 
 
 def _filtered(plan: Plan, predicates: Predicates) -> Plan:
@@ -187,7 +183,9 @@ def _project(plan: Project, predicates: Predicates) -> Plan:
 
 
 def _aggregate(plan: Aggregate, predicates: Predicates) -> Plan:
-    keys = {Var(plan.rel, i, e.type, e.typmod, e.collation): e for i, e in enumerate(plan.keys)}
+    keys: dict[Expr, Expr] = {
+        Var(plan.rel, i, e.type, e.typmod, e.collation): e for i, e in enumerate(plan.keys)
+    }
 
     def may(predicate: Expr) -> bool:
         own = [v for v in expression_vars(predicate) if v.rel == plan.rel]

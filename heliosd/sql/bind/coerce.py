@@ -40,8 +40,10 @@ def literal(
 ) -> Const:
     """A quoted string as a value of type `oid`; the type's own error at the literal's position."""
     collation = state.collation_of(oid)
+    # As PostgreSQL shows it: a length that nobody wrote is no part of the constant's type.
+    shown = typmod if form is CastForm.EXPLICIT else -1
     if value.text is None:
-        return Const(None, oid, typmod, collation)
+        return Const(None, oid, shown, collation)
     kind = state.type(oid)
     try:
         converted = kind.input(value.text, -1, state.scope.context)
@@ -51,7 +53,7 @@ def literal(
         if not error.position:
             error.position = value.position
         raise
-    return Const(converted, oid, typmod, collation)
+    return Const(converted, oid, shown, collation)
 
 
 def coerce(
