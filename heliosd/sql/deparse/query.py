@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from heliosd.errors import not_supported
-from heliosd.sql.bound import Const, Expr, Var, WholeRow
+from heliosd.sql.bound import Expr, SubLink, Var, WholeRow
 from heliosd.sql.bound.queries import (
     CteRel,
     FunctionRel,
@@ -131,13 +131,13 @@ class QueryWriter:
         texts = [self._target(write, target) for target in shown]
         text = head + (",\n" + " " * (indent + 4)).join(texts) + from_text
         if query.where is not None:
-            text += self._line("WHERE", write.write(query.where), indent)
+            text += self._line("WHERE", self._condition(write, query.where), indent)
         if query.grouping_sets is not None:
             text += self._line("GROUP BY", self._grouping_sets(write, query), indent)
         elif query.group_by:
             text += self._line("GROUP BY", ", ".join(write.all(query.group_by)), indent)
         if query.having is not None:
-            text += self._line("HAVING", write.write(query.having), indent)
+            text += self._line("HAVING", self._condition(write, query.having), indent)
         named = [window for window in query.windows if window.name]
         if named:
             definitions = [f"{quote_identifier(w.name)} AS ({write.window_text(w)})" for w in named]
@@ -159,7 +159,7 @@ class QueryWriter:
         if isinstance(expression, Var) and expression.column >= 0:
             if self.columns[expression.rel][expression.column] == target.name:
                 return text
-        elif text.startswith("(") and text.endswith(")") and not isinstance(expression, Const):
+        elif self.pretty and not isinstance(expression, SubLink):
             text = bare(text)
         return f"{text} AS {quote_identifier(target.name)}"
 
@@ -280,5 +280,9 @@ class QueryWriter:
             if join.kind is JoinKind.INNER:
                 return f"{left}{pad}CROSS JOIN {right}"
             return f"{left}{pad}{word} {right} ON true"
-        condition = self.writer(indent).write(join.condition)
+        condition = self._condition(self.writer(indent), join.condition)
         return f"{left}{pad}{word} {right} ON {condition}"
+
+    def _condition(self, write: ExpressionWriter, condition: Expr) -> str:
+        text = write.write(condition)
+        return bare(text) if self.pretty else text
