@@ -22,7 +22,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic, perf_counter
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -52,6 +52,7 @@ LIST_BIT: Final = 1 << 62  # in the id of a page that lists chunks: deleting it 
 DIRECTORY_LEVEL: Final = 253
 _LEVELS: Final[dict[type[Any], int]] = {Leaf: 0, Inner: 1, Chunk: 255}
 _PRESSURE_MAX: Final = 1.5
+_IDLE_SECONDS: Final = 5.0
 _BATCH_PAGES: Final = 48  # encoding them takes about half a millisecond
 
 Result = TypeVar("Result")
@@ -59,10 +60,15 @@ _logger: Final = logging.getLogger("helios_storage")
 
 
 class PageThread:
-    """The one thread that writes the page store (inline: the caller). Jobs run in order."""
+    """The one thread that writes the page store (inline: the caller). Jobs run in order.
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    `on_idle` runs on the loop's thread every few seconds without a job.
+    """
+
+    def __init__(self, scheduler: Scheduler, on_idle: Callable[[], None]) -> None:
         self._scheduler = scheduler
+        self._on_idle = on_idle
+        self._is_closing = False
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         if not isinstance(scheduler, InlineScheduler):
@@ -92,13 +98,22 @@ class PageThread:
 
     def close(self) -> None:
         """Run what is queued, then stop."""
+        self._is_closing = True
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                if not self._is_closing:
+                    self._scheduler.post(self._on_idle)
+                continue
+            if job is None:
+                return
             job()
 
 
@@ -255,10 +270,12 @@ class Checkpointer:
         self._cache = cache
         self._state = state
         self._counters = counters
-        self._thread = PageThread(scheduler)
+        self._thread = PageThread(scheduler, self.start_if_due)
         self._batch = PageBatch(store, options.checkpoint_batch_bytes)
         self._next_page_id = state.record.next_page_id
         self._started = monotonic()
+        self._begun_lsn: int = state.record.lsn  # what was durable when the last one began
+        self._is_filling = False
         self._steps: Iterator[None] | None = None
         self._stored: list[Ref] = []  # have ids, not yet committed
         self._answer: Any = None
@@ -279,7 +296,7 @@ class Checkpointer:
     def is_due(self) -> bool:
         """Whether enough log, enough changed pages or enough time came together."""
         options = self._options
-        logged = self._commits.durable_lsn - self._state.record.lsn
+        logged = self._commits.durable_lsn - self._begun_lsn
         if logged >= options.checkpoint_log_bytes:
             return True
         seconds = options.checkpoint_seconds
@@ -304,8 +321,18 @@ class Checkpointer:
     def start_if_dirty(self) -> None:
         """Begin a checkpoint because changed pages take too much of the cache."""
         is_idle = self._steps is None and not self._closed
-        if is_idle and self._commits.durable_lsn > self._state.record.lsn:
+        if is_idle and self._commits.durable_lsn > self._begun_lsn:
             self.start(None)
+
+    def on_synced(self) -> None:
+        """More of the log is durable: a checkpoint may be due, the next segment be wanted."""
+        self.start_if_due()
+        if not self._is_filling and self._commits.writer.wants_spare() and not self._closed:
+            self._is_filling = True
+            self._thread.submit(self._commits.writer.prepare_spare, self._on_filled)
+
+    def _on_filled(self, _: bool | None, error: StorageError | None) -> None:  # noqa: FBT001
+        self._is_filling = False
 
     def start(self, done: Done | None) -> None:
         """Begin a checkpoint of everything durable now; `done(error)` when it is complete.
@@ -359,6 +386,9 @@ class Checkpointer:
             self._finish(None)
         except StorageError as error:
             self._finish(error)
+        except BaseException as error:
+            self._finish(StorageError(f"{type(error).__name__}: {error}"))
+            raise
         finally:
             self.loop_seconds += perf_counter() - began
 
@@ -409,6 +439,7 @@ class Checkpointer:
 
     def _checkpoint(self) -> Iterator[None]:
         self._started = monotonic()
+        begun_before, self._begun_lsn = self._begun_lsn, self._commits.durable_lsn
         root = self._roots.pin(self._roots.durable)
         # Pages of this root get ids now: whoever held its edit token must not change them in place.
         root.token = EditToken()
@@ -416,6 +447,9 @@ class Checkpointer:
         self._cache.grown_bytes = 0
         try:
             yield from self._or_undo(self._write(root))
+        except StorageError:
+            self._begun_lsn = begun_before
+            raise
         finally:
             self.garbage.settle()
             self._roots.unpin(root)
@@ -509,7 +543,6 @@ class Checkpointer:
             write.put_root(record.number, sealed, keep_from=record.number - 1)
             self._batch.commit()
             self._commits.writer.release(last.replay_lsn)
-            self._commits.writer.prepare_spare()
 
         try:
             yield from self._in_thread(put)

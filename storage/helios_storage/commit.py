@@ -108,6 +108,7 @@ class Commits:
         self._posted = False
         self.large: dict[int, LargeCommit] = {}
         self.on_abandon: Callable[[LargeCommit], None] | None = None
+        self.on_synced: Callable[[], None] | None = None
         self.is_pressed: Callable[[], bool] | None = None
         self._held: list[Callable[[], None]] = []
         self._jobs: SimpleQueue[_Batch | None] = SimpleQueue()
@@ -256,6 +257,8 @@ class Commits:
         self.roots.make_durable(batch.root)
         if self._records:
             self.start_sync()
+        if self.on_synced is not None and not self._closed:
+            self.on_synced()
         self._room.set()
         if self._waiting:
             ready = [callback for at, callback in self._waiting if at <= lsn]

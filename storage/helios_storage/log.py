@@ -44,6 +44,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from struct import Struct
 from typing import Final
@@ -52,7 +53,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from helios_storage.directory import sync_directory
-from helios_storage.errors import Corrupted, StorageRefused
+from helios_storage.errors import Corrupted, StorageFull, StorageRefused
 from helios_storage.seal import (
     TAG_BYTES,
     DataKeys,
@@ -122,9 +123,9 @@ def list_segments(directory: Path) -> list[int]:
 
 
 class LogWriter:
-    """Appends sealed blocks. Used by one thread at a time; the first segment is made at once.
+    """Appends sealed blocks, from one thread; spares and releases may come from another.
 
-    `number` must be one that no segment ever had; `tag_before` is the last block's tag so far.
+    The first segment is made at once. `number` must be one that no segment ever had; `tag_before` is the last block's tag so far.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class LogWriter:
         self._tag = tag_before
         self._descriptor = -1
         self._offset = 0
-        self._next_spare = 0
+        self._spare_numbers = count(1)  # `next` is atomic: two threads make spares
         self._spares: list[Path] = []
         self._segments: list[tuple[int, int]] = []  # (number, first LSN), of those made here
         self.lsn = lsn
@@ -225,11 +226,18 @@ class LogWriter:
         self._epoch, self._place, self._tag, self._number = epoch, place, tag, number
         self._segments.append((number, self.lsn))
 
+    def wants_spare(self) -> bool:
+        """Whether a segment that is filled ahead is missing."""
+        return len(self._spares) < self._spares_wanted
+
     def prepare_spare(self) -> bool:
         """Fill one spare if some are wanted; False when there are enough."""
-        if len(self._spares) >= self._spares_wanted:
+        if not self.wants_spare():
             return False
-        self._spares.append(self._fill_spare())
+        try:
+            self._spares.append(self._fill_spare())
+        except OSError as error:
+            raise StorageFull(f"a log segment could not be filled: {error.strerror}") from None
         return True
 
     def _fill_spare(self) -> Path:
@@ -282,8 +290,7 @@ class LogWriter:
         return next(lsn for known, lsn in self._segments if known == number)
 
     def _spare_path(self) -> Path:
-        self._next_spare += 1
-        return self._directory / f"{SPARE_PREFIX}{self._next_spare}"
+        return self._directory / f"{SPARE_PREFIX}{next(self._spare_numbers)}"
 
     def _remove_spares(self) -> None:
         for path in self._directory.glob(SPARE_PREFIX + "*"):

@@ -4,8 +4,8 @@ Commit, in order (README, invariant 12):
 
 1. large write sets become private roots, in slices, logged ahead      may suspend
 2. the pages that the rest will change are brought into memory         may suspend
-3. SERIALIZABLE validates: 40001 here or never
-4. rows are packed, the commit record is appended to the log           from here on
+3. rows are packed                                                     from here on
+4. SERIALIZABLE validates: 40001 here or never; the log gets the record
 5. the changes go onto the newest root, leaf by leaf                   nothing suspends
 6. the root is published, `on_publish` runs, locks are released
 """
@@ -37,7 +37,7 @@ from helios_storage.page import (
 from helios_storage.reader import read_rows, reader_of
 from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, Roots, TreeRoot
 from helios_storage.runs import first_key, join_behind, last_key
-from helios_storage.scheduler import Event, Scheduler
+from helios_storage.scheduler import Blocked, Event, Scheduler
 from helios_storage.serializable import SerializableManager
 from helios_storage.spec import Key, Lsn, Row, TreeId
 from helios_storage.transaction import Isolation, Transaction
@@ -61,6 +61,8 @@ _STORE_EARLY_PAGES: Final = 1024
 _LOG_PART_KEYS: Final = 8192
 _CAUGHT_UP_KEYS: Final = 256
 """So few keys of others are caught up in the commit itself; more before it, in slices."""
+_SMALL_ROWS_MAX: Final = 512
+"""More changed rows of a tree are put onto its root in slices, before the commit itself."""
 _LOAD_ROUNDS: Final = 3
 _NOTHING_SEEN: Final = Lsn(0)
 _XID_MASK: Final = 0xFFFFFFFF
@@ -120,7 +122,7 @@ class TransactionManager:
         self.commits = 0
         self._next_xid = next_xid
         self._next_tree_id = next_tree_id
-        self._watchers: dict[int, list[tuple[Transaction, set[Key]]]] = {}
+        self._watchers: dict[int, tuple[Transaction, set[Key], Event]] = {}
 
     @property
     def next_xid(self) -> int:
@@ -159,10 +161,8 @@ class TransactionManager:
 
     def rollback(self, transaction: Transaction) -> None:
         """Undo: drop the write set, release everything."""
-        for tree_id, writes in transaction.writes.trees.items():
-            if writes.delta is not None:
-                self.locks.hold_many(transaction.owner, tree_id, None)
-                self.log.abandon(transaction.xid)
+        if transaction.xid:
+            self.log.abandon(transaction.xid)
         if transaction.serializable is not None:
             self.serializable.rollback(transaction.serializable)
         transaction.end()
@@ -189,14 +189,19 @@ class TransactionManager:
                 return done
         try:
             prepared, small = self._prepare(transaction)
-            places = self._load_places(transaction, small)
+            keys: dict[int, list[Any]] = {}
             if transaction.serializable is not None:
                 keys = {tree_id: self._keys_of(changed) for tree_id, changed in writes.items()}
+            places = self._load_places(transaction, small)
+            changes = self._changes(transaction, small)
+            if transaction.serializable is not None:
                 self.serializable.commit(transaction.serializable, keys)
                 transaction.serializable = None
-            changes = self._changes(transaction, small)
             # Even without changes (temporary trees): its LSN tells this root from the one before.
             lsn = self.log.append(transaction.xid, changes)
+        except Blocked:
+            self._unwatch(transaction)
+            raise  # nothing has happened: the caller commits again where it may wait
         except BaseException:
             self._unwatch(transaction)
             self.rollback(transaction)
@@ -209,8 +214,6 @@ class TransactionManager:
         self.commits += 1
         if on_publish is not None:
             on_publish()
-        for one in prepared:
-            self.locks.hold_many(transaction.owner, one.tree.spec.tree_id, None)
         transaction.end()
         return lsn
 
@@ -427,10 +430,10 @@ class TransactionManager:
         small = []
         prepared = []
         specs = transaction.specs
-        for tree_id, writes in transaction.writes.trees.items():
+        for tree_id, writes in sorted(transaction.writes.trees.items()):
             if specs and specs.get(tree_id, tree_id) is None:
                 continue  # dropped: its changes go with it
-            if writes.delta is None:
+            if writes.delta is None and len(writes.rows) <= _SMALL_ROWS_MAX:
                 if writes.rows:
                     small.append((tree_id, writes))
             else:
@@ -439,13 +442,16 @@ class TransactionManager:
 
     def _prepare_large(self, transaction: Transaction, tree_id: int) -> Prepared:
         base = self._base(transaction, tree_id)
-        delta = transaction.writes.spill(tree_id, base.spec, transaction.xid, self.pages)
+        delta = transaction.writes.spill(
+            tree_id, base.spec, transaction.xid, self.pages, self.scheduler.check_slice
+        )
         if not base.spec.temporary:
             for part in self._parts_of(delta, TreeId(tree_id)):
                 self.log.append_ahead(transaction.xid, part)
                 self.scheduler.check_slice()
+        self._take_turn(tree_id)
         foreign: set[Key] = set()
-        self._watchers.setdefault(tree_id, []).append((transaction, foreign))
+        self._watchers[tree_id] = (transaction, foreign, Event())
         root = self.roots.pin(self.roots.newest)
         try:
             base = self._base(transaction, tree_id)
@@ -541,24 +547,25 @@ class TransactionManager:
         if part:
             yield part
 
+    def _take_turn(self, tree_id: int) -> None:
+        """One large commit to a tree at a time; trees are taken in order of their ids."""
+        while (watcher := self._watchers.get(tree_id)) is not None:
+            self.scheduler.wait(watcher[2])
+
     def _tell_watchers(self, transaction: Transaction) -> None:
         """Large commits under way learn which keys this commit has changed below them."""
-        for tree_id, watchers in list(self._watchers.items()):
+        for tree_id, (watching, foreign, _) in list(self._watchers.items()):
             writes = transaction.writes.trees.get(tree_id)
-            others = [keys for owner, keys in watchers if owner is not transaction]
-            if writes is not None and others:
-                changed = self._keys_of(writes)
-                for keys in others:
-                    keys.update(changed)
+            if writes is not None and watching is not transaction:
+                assert writes.delta is None, "one large commit to a tree at a time"
+                foreign.update(writes.rows)
         self._unwatch(transaction)
 
     def _unwatch(self, transaction: Transaction) -> None:
-        for tree_id, watchers in list(self._watchers.items()):
-            kept = [pair for pair in watchers if pair[0] is not transaction]
-            if kept:
-                self._watchers[tree_id] = kept
-            else:
+        for tree_id, (watching, _, ended) in list(self._watchers.items()):
+            if watching is transaction:
                 del self._watchers[tree_id]
+                ended.set()
 
     def store_early(self, xid: int, token: EditToken, refs: list[Ref]) -> None:
         """Store a private tree's pages once 8 MB of them have changed, so that they can be evicted.
@@ -580,6 +587,13 @@ class TransactionManager:
             done.set()
 
         self.spill(xid, token, refs, on_done)
-        self.scheduler.wait(done)
+        cancelled: BaseException | None = None
+        while not done.is_set:
+            try:
+                self.scheduler.wait(done)
+            except BaseException as error:
+                cancelled = error  # later: nobody may change a page while it is being stored
+        if cancelled is not None:
+            raise cancelled
         if failures:
             raise failures[0]

@@ -92,6 +92,7 @@ class Storage:
         garbage.replaced(recovered.replaced, recovered.root.lsn, recovered.root.lsn)
         self.roots.on_publish = self._on_publish
         self.commits.on_abandon = self.checkpointer.on_abandon
+        self.commits.on_synced = self.checkpointer.on_synced
         self.commits.is_pressed = self.checkpointer.is_pressed
         self.manager.spill = self.checkpointer.spill
         cache.on_dirty = self.checkpointer.start_if_dirty
@@ -133,7 +134,7 @@ class Storage:
                 store.close()
             home.close()
             raise
-        opened.checkpointer.start_if_due()
+        opened.checkpointer.on_synced()
         return opened
 
     # ------------------------------------------------------------------ the engine's face
