@@ -116,11 +116,7 @@ class BulkInsert:
         return None
 
     def _delta(self) -> Delta:
-        transaction = self._transaction
-        spec = transaction.spec(self._tree_id)
-        return transaction.writes.spill(
-            self._tree_id, spec, transaction.xid, transaction.manager.pages
-        )
+        return self._transaction.spill_all(self._tree_id)
 
     def _is_behind(self, delta: Delta, key: Key) -> bool:
         """Whether keys from here on come behind everything in the delta, and none was deleted."""
@@ -132,7 +128,6 @@ class BulkInsert:
 
     def _added(self, delta: Delta) -> None:
         transaction = self._transaction
-        transaction.hold_delta(self._tree_id)
         manager = transaction.manager
         manager.store_early(transaction.xid, delta.token, [delta.rows.ref, delta.dead.ref])
         manager.scheduler.check_slice()

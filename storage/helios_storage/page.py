@@ -159,6 +159,8 @@ class Leaf:
         """Put a value out of line; its index in `large`."""
         if self.large is None:
             self.large = []
+        if self.token is not None:
+            self.token.made += 1 + len(data) // PAGE_BYTES
         self.large.append(build_large(data))
         return len(self.large) - 1
 

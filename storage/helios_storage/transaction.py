@@ -37,7 +37,7 @@ from helios_storage.serializable import ReadSet, Serializable, SerializableManag
 from helios_storage.snapshot import Snapshot
 from helios_storage.spec import KEY_BYTES_MAX, Key, Lsn, Row, TreeId, TreeSpec
 from helios_storage.tree import check_key, find_leaf, index_in
-from helios_storage.write_set import MISSING, ROWS_MAX, WriteSet
+from helios_storage.write_set import MISSING, ROWS_MAX, Delta, WriteSet
 
 __all__ = [
     "Isolation",
@@ -103,6 +103,7 @@ class Transaction:
         "is_active",
         "isolation",
         "manager",
+        "mass",
         "moves",
         "owner",
         "pages",
@@ -140,6 +141,8 @@ class Transaction:
         self.specs: dict[int, TreeSpec | None] = {}
         """Trees made, widened or (None) dropped here."""
         self.moves: dict[tuple[int, Key], Key] = {}
+        self.mass: set[int] = set()
+        """Trees whose delta is the lock set (`LockManager.hold_many`)."""
         self.reads: ReadSet | None = None
         self.serializable: Serializable | None = None
         self._root: DatabaseRoot | None = None
@@ -359,7 +362,8 @@ class Transaction:
         if type(key) is bytes and len(key) > KEY_BYTES_MAX:
             check_key(key)
         writes = self.writes.put(tree_id, key, row)
-        if len(writes.rows) > ROWS_MAX:
+        count = len(writes.rows)
+        if count > ROWS_MAX or (count & 15 == 1 and writes.is_heavy(row)):
             self._spill(tree_id)
 
     def delete(self, tree_id: int, key: Key) -> None:
@@ -401,14 +405,11 @@ class Transaction:
         if type(keys[0]) is bytes:
             for key in keys:
                 check_key(key)
-        spec = self.spec(tree_id)
         for start in range(0, len(keys), _RUN_MIN):
             end = start + _RUN_MIN
-            delta = self.writes.spill(tree_id, spec, self.xid, self.pages)
+            delta = self.spill_all(tree_id)
             items = list(zip(keys[start:end], rows[start:end], strict=True))
             delta.add(items, self.xid, self.pages)
-            self.hold_delta(tree_id)
-            manager.store_early(self.xid, delta.token, [delta.rows.ref, delta.dead.ref])
             manager.scheduler.check_slice()
 
     def begin_bulk(self, tree_id: int) -> None:
@@ -433,14 +434,24 @@ class Transaction:
         """Past 4,096 rows: to a private tree, which is the tree's lock set from now on."""
         manager = self.manager
         moved = self.writes.trees[tree_id].rows
-        delta = self.writes.spill(tree_id, self.spec(tree_id), self.xid, self.pages)
-        manager.locks.hold_many(self.owner, tree_id, self._strength_of(tree_id))
+        self.spill_all(tree_id)
         manager.locks.forget_rows(self.owner, tree_id, moved)
+
+    def spill_all(self, tree_id: int) -> Delta:
+        """Everything that this transaction changed in a tree as a delta that holds its locks."""
+        manager = self.manager
+        delta = self.writes.spill(
+            tree_id, self.spec(tree_id), self.xid, self.pages, manager.scheduler.check_slice
+        )
+        self.hold_delta(tree_id)
         manager.store_early(self.xid, delta.token, [delta.rows.ref, delta.dead.ref])
+        return delta
 
     def hold_delta(self, tree_id: int) -> None:
         """The delta of this tree is the tree's lock set from now on."""
-        self.manager.locks.hold_many(self.owner, tree_id, self._strength_of(tree_id))
+        if tree_id not in self.mass:
+            self.mass.add(tree_id)
+            self.manager.locks.hold_many(self.owner, tree_id, self._strength_of(tree_id))
 
     def _strength_of(self, tree_id: int) -> Callable[[Key], int]:
         trees = self.writes.trees
@@ -547,6 +558,9 @@ class Transaction:
             self.roots.unpin(root)
         locks = manager.locks
         owner = self.owner
+        if self.mass:
+            for tree_id in self.mass:
+                locks.hold_many(owner, tree_id, None)
         if owner.row_log:
             locks.release_rows(owner)
         if owner.weak:

@@ -12,7 +12,7 @@ savepoint still need stays behind as an older *generation* of the tree's writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from helios_storage import cursor, runs
@@ -25,6 +25,9 @@ from helios_storage.tree import Edit, apply, empty_tree, find_leaf, index_in
 
 ROWS_MAX: Final = 4096
 """Rows of one tree in a dict; more go to a private tree (about 1 MB of Python objects)."""
+
+TEXT_BYTES_MAX: Final = 4 * 1024 * 1024
+_SLICE_ROWS: Final = 512
 
 Version: TypeAlias = "tuple[Row | None, int, Version | None]"
 MISSING: Final[Any] = object()
@@ -96,16 +99,24 @@ class Delta:
 class TreeWrites:
     """One generation of the changes of one tree: what snapshots from `from_command` on see."""
 
-    __slots__ = ("delta", "from_command", "older", "order", "rows")
+    __slots__ = ("delta", "from_command", "older", "order", "rows", "text_bytes")
 
     def __init__(
         self, from_command: int = -1, delta: Delta | None = None, older: TreeWrites | None = None
     ) -> None:
         self.rows: dict[Key, Version] = {}
         self.order: list[Any] | None = None
+        self.text_bytes = 0
+        """Estimate of what texts and bytes in `rows` weigh: each 16th row stands for 16."""
         self.delta = delta
         self.from_command = from_command
         self.older = older
+
+    def is_heavy(self, row: Row) -> bool:
+        """Called for each 16th row: whether wide values make the dict too large to keep."""
+        size = sum([len(value) for value in row if type(value) is str or type(value) is bytes])
+        self.text_bytes += 16 * size
+        return self.text_bytes > TEXT_BYTES_MAX
 
     def seen_by(self, command: int) -> TreeWrites | None:
         """The generation that a snapshot of this command reads."""
@@ -203,16 +214,28 @@ class WriteSet:
             self._undo.append((rows, key))
         return writes
 
-    def spill(self, tree_id: int, spec: TreeSpec, xid: int, pages: PageSource) -> Delta:
-        """Move a tree's newest versions into its delta. Never suspends."""
+    def spill(
+        self,
+        tree_id: int,
+        spec: TreeSpec,
+        xid: int,
+        pages: PageSource,
+        check_slice: Callable[[], None],
+    ) -> Delta:
+        """Move a tree's newest versions into its delta, giving way after each 512 rows."""
         writes = self.delta_of(tree_id, spec)
         delta = writes.delta
         assert delta is not None
-        if writes.rows:
-            held = [(key, writes.rows[key][0]) for key in writes.sorted_keys()]
+        rows = writes.rows
+        if rows:
+            order = writes.sorted_keys()
+            for start in range(0, len(order), _SLICE_ROWS):
+                part = [(key, rows[key][0]) for key in order[start : start + _SLICE_ROWS]]
+                delta.add(part, xid, pages)
+                check_slice()
             writes.rows = {}
             writes.order = None
-            delta.add(held, xid, pages)
+            writes.text_bytes = 0
         return delta
 
     def delta_of(self, tree_id: int, spec: TreeSpec) -> TreeWrites:

@@ -231,6 +231,45 @@ def test_large_write_sets_merge_with_foreign_commits():
     assert list(manager.locks.listing()) == []
 
 
+def test_two_large_commits_at_once():
+    tasks = Tasks()
+    tasks.yields = True
+    manager, tree = make(scheduler=tasks)
+    other = manager.begin()
+    second = manager.allocate_tree_id()
+    other.create_tree(TreeSpec(second, "int", "qt"))
+    other.commit()
+
+    def change(start, trees):
+        transaction = manager.begin()
+        for n in range(start, 30_000, 3):
+            for each in trees:
+                transaction.put(each, n, (n, str(start)))
+        return transaction.commit()
+
+    running = [
+        tasks.start(change, n, trees)
+        for n, trees in enumerate([(tree, second), (second, tree), (tree,)])
+    ]
+    tasks.run()
+    assert [task.error for task in running] == [None] * 3
+    expected = {n: (n, str(n % 3)) for n in range(30_000)}
+    assert committed(manager, tree) == expected
+    assert len(committed(manager, second)) == 20_000
+
+
+def test_wide_rows_leave_the_dict_early():
+    manager, tree = make()
+    transaction = manager.begin()
+    for n in range(100):
+        transaction.put(tree, n, (n, "x" * 1_000_000))
+    writes = transaction.writes.trees[tree]
+    assert len(writes.rows) < 20
+    assert transaction.snapshot().get(tree, 50) == (50, "x" * 1_000_000)
+    transaction.rollback()
+    assert list(manager.locks.listing()) == []
+
+
 def test_a_large_write_set_is_its_lock_set():
     tasks = Tasks()
     manager, tree = make(scheduler=tasks)
