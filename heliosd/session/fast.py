@@ -135,8 +135,10 @@ def _on_template(session: LinkedSession, data: bytes, cache: StatementCache) -> 
         parameters = known.read(found.groups(), session.eval)
     except SqlError:
         return False
+    if not run(session, prepared, parameters, known.head, known.encode_rows):
+        return False
     session.last_template = known
-    return run(session, prepared, parameters, known.head, known.encode_rows)
+    return True
 
 
 def learn_template(session: LinkedSession, text: str, taken: Templated, prepared: Prepared) -> None:
@@ -441,7 +443,8 @@ def _run_block(session: LinkedSession, prepared: Prepared) -> str:
     """BEGIN, COMMIT, ROLLBACK where they warn of nothing and end nothing else."""
     block, tree = session.block, prepared.tree
     assert isinstance(tree, Transaction)
-    if session.portals:
+    if any(portal.rows is not None for portal in session.portals):
+        # An open cursor may have something to do before the end.
         return ""
     if tree.kind is TransactionKind.BEGIN:
         if block.state is not BlockState.NONE:

@@ -29,7 +29,10 @@ def on_query(session: LinkedSession, text: str) -> None:
     session.statements.drop("")
     cached = session.statement_cache().find(text, ())
     if cached is not None:
-        run_statement(session, text, cached.tree, cached, ())
+        ran = run_statement(session, text, cached.tree, cached, ())
+        if is_point(ran):
+            # Perhaps it came by Parse before; from now on its Query frame is known.
+            session.statement_cache().put_frame(encode(m.Query(text), session.wire.codec), ran)
     else:
         _run_text(session, text)
     session.block.finish_implicit()
