@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -461,7 +461,7 @@ def type_text(kind: SqlType, typmod: int, *, has_typmod: bool = True) -> str:
         return type_text(TYPES.by_oid[kind.element], typmod, has_typmod=has_typmod) + "[]"
     if kind.name == "bpchar" and typmod < 0 and has_typmod:
         return "bpchar"
-    name = kind.display if kind.sql_name else quote_identifier(kind.name)
+    name = kind.display
     if typmod < 0 or kind.typmod_out is None:
         return name
     modifier = kind.typmod_out(typmod)
@@ -504,3 +504,9 @@ def pg_is_other_temp_schema(ctx: EvalContext, oid: int) -> bool:
 def pg_tablespace_location(oid: int) -> str:
     """Empty: both tablespaces rest in the data directory."""
     return ""
+
+
+@forms.function("pg_partition_ancestors(regclass)")
+def pg_partition_ancestors(oid: int) -> Iterator[int]:
+    """None: no table is partitioned."""
+    return iter(())
