@@ -29,8 +29,9 @@ from heliosd.sql.tree.base import QualifiedName
 from heliosd.sql.tree.expressions import ParameterRef
 from heliosd.sql.tree.modify import ColumnTarget, Modification, Overriding
 from heliosd.sql.tree.modify import Insert as InsertTree
-from heliosd.sql.tree.query import Query, RangeVar
+from heliosd.sql.tree.query import Query, RangeVar, Select
 from heliosd.sql.tree.query import Values as ValuesTree
+from heliosd.sql.tree.table import CreateTableAs
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics
@@ -103,7 +104,7 @@ class PlanServices:
         return found
 
     def referenced_actions(self, table: Table) -> list[ReferencedAction]:
-        """The foreign keys onto a table, in the order of their names."""
+        """The foreign keys onto a table, in the order in which they were made."""
         found: list[ReferencedAction] = []
         words = TableWords(table, self.schema_name(table), self)
         for oid in table.referenced_by:
@@ -118,7 +119,7 @@ class PlanServices:
                 assert index is not None, constraint.name
                 schema = self.schema_name(child)
                 found.append(ReferencedAction(constraint, words, child, schema, index, self))
-        return sorted(found, key=lambda action: action.constraint.name)
+        return sorted(found, key=lambda action: action.constraint.oid)
 
 
 def prepare_statement(
@@ -134,10 +135,20 @@ def prepare_statement(
     `scope.parameter_types` (or `parameter_types`) are the given ones, 0 where they are to be
     inferred. `session` lets utility statements name their result columns before they run.
     """
+    if isinstance(statement, Select) and statement.into is not None:
+        statement = select_into(statement)
     if not isinstance(statement, Query | Modification):
         return prepare_utility(statement, session)
     bound = bind_statement(statement, scope)
     return prepare_bound(bound, scope, row_count, statement)
+
+
+def select_into(statement: Select) -> CreateTableAs:
+    """SELECT ... INTO t is CREATE TABLE t AS SELECT ..."""
+    into = statement.into
+    assert into is not None
+    query = replace(statement, into=None)
+    return CreateTableAs(statement.position, into.relation, query, persistence=into.persistence)
 
 
 def prepare_bound(

@@ -28,6 +28,7 @@ from heliosd.execute.context import CopyFormat, ExecutionContext
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
 from heliosd.execute.utility.registry import command_for
+from heliosd.execute.utility.describe import SessionDescriber
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
 from heliosd.session.advisory import AdvisoryLocks
@@ -170,7 +171,12 @@ class SessionState:
             instance.settings, instance.settings_base, self._setting_reported
         )
         self.eval = Evaluation(self)
-        self.face = CatalogFace(self.catalog, lambda: self.search_path, instance.functions)
+        self.face = CatalogFace(
+            self.catalog,
+            lambda: self.search_path,
+            instance.functions,
+            describer=SessionDescriber(self.bind_scope, lambda: self.search_path),
+        )
         self.block = Block(self)
         self.portals = Portals()
         self.statements = Statements()

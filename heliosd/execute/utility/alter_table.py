@@ -89,6 +89,7 @@ def alter_table(statement: tree.AlterTable, session: SessionServices) -> str:
     _check_kind(statement.kind, found)
     require_relation_owner(session, found)
     steps = _steps(found)
+    _refuse_twice(statement.commands)
     for command in _in_passes(statement.commands):
         step = steps.get(type(command))
         if step is None:
@@ -119,6 +120,16 @@ def _check_kind(kind: ObjectKind, relation: Relation) -> None:
     if expected is not None and not isinstance(relation, expected):
         article = "an" if kind is ObjectKind.INDEX else "a"
         raise SqlError("42809", f'"{relation.name}" is not {article} {kind.value}')
+
+
+def _refuse_twice(commands: tuple[tree.AlterTableCommand, ...]) -> None:
+    """A column's type can change only once in a statement."""
+    seen: set[str] = set()
+    for command in commands:
+        if isinstance(command, tree.AlterColumnType):
+            if command.name in seen:
+                raise SqlError("0A000", f'cannot alter type of column "{command.name}" twice')
+            seen.add(command.name)
 
 
 def _in_passes(commands: tuple[tree.AlterTableCommand, ...]) -> list[tree.AlterTableCommand]:

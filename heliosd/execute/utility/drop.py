@@ -101,7 +101,10 @@ def _find_relation(
     found = lock_relation(session, name)
     if found is None:
         if not missing_ok:
-            raise missing_relation(session, name, word if word != "relation" else "relation")
+            error = missing_relation(session, name, word)
+            if kind is ObjectKind.INDEX and error.sqlstate == "42P01":
+                raise SqlError("42704", error.message)
+            raise error
         if name.schema is not None and session.catalog.schema(name.schema) is None:
             session.notice(f'schema "{name.schema}" does not exist, skipping')
         else:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.sql.tree.base import NumericText, Option, QualifiedName
+from heliosd.sql.tree.base import NumericText, Option, QualifiedName, TypeName
 
 BOOLEAN: Final = "boolean"
 
@@ -56,6 +56,8 @@ def option_text(option: Option) -> str:
             return option.value.text
         case QualifiedName():
             return ".".join(option.value.parts)
+        case TypeName():
+            return option.value.names[-1]
         case str() | int():
             return str(option.value)
     raise SqlError("22023", f'invalid value for option "{option.name}"')

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
+from heliosd.catalog.edit import name_taken
 from heliosd.catalog.objects import (
     ColumnedRelation,
     IndexRelation,
@@ -108,6 +109,9 @@ def _rename_relation(session: SessionServices, relation: Relation, new_name: str
     if isinstance(relation, IndexRelation):
         _rename_index(session, relation, new_name)
         return
+    holder = session.catalog.relation_in(relation.schema, new_name)
+    if holder is not None:
+        raise name_taken(holder)
     texts = RenamedTexts(session, relation)
     edit.replace(relation, replace(relation, name=new_name))
     texts.rewrite()
