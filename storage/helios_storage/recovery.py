@@ -219,6 +219,8 @@ class _Replay:
             self._leaf_run(change)
         elif type(change) is TreeMade:
             spec = change.spec
+            if spec.tree_id in self._folds:
+                self._apply(spec.tree_id)  # its rows have the columns of before
             tree = self._root.find(spec.tree_id)
             if tree is None:
                 tree = empty_tree(spec, self._edit.token)

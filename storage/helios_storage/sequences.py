@@ -7,11 +7,12 @@ call, so that ALTER SEQUENCE needs no storage of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from helios_storage.errors import SequenceExhausted
 from helios_storage.page import CommitLog, SequenceLogged
+from helios_storage.spec import Lsn
 
 LOGGED_AHEAD: Final = 32
 
@@ -30,12 +31,13 @@ class SequenceState:
 class Sequences:
     """All counters of a storage, by the sequence's number (its oid or tree id)."""
 
-    __slots__ = ("_log", "_states", "on_logged")
+    __slots__ = ("_log", "_states", "last_lsn")
 
     def __init__(self, log: CommitLog, states: Iterable[tuple[int, int, bool]] = ()) -> None:
         self._log = log
         self._states = {number: SequenceState(value, called) for number, value, called in states}
-        self.on_logged: Callable[[int], None] | None = None
+        self.last_lsn = Lsn(0)
+        """Of the last record: a session that was given a value has seen this LSN."""
 
     def advance(
         self,
@@ -107,6 +109,4 @@ class Sequences:
         return tuple(states)
 
     def _write(self, sequence_id: int, value: int, *, called: bool) -> None:
-        lsn = self._log.append(0, [SequenceLogged(sequence_id, value, called)])
-        if self.on_logged is not None:
-            self.on_logged(lsn)
+        self.last_lsn = self._log.append(0, [SequenceLogged(sequence_id, value, called)])
