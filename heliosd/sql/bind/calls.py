@@ -42,7 +42,9 @@ AGGREGATE_CLAUSES: Final = frozenset(
     {"SELECT", "HAVING", "ORDER BY", "DISTINCT ON", "window definitions"}
 )
 WINDOW_CLAUSES: Final = frozenset({"SELECT", "ORDER BY", "DISTINCT ON"})
-SET_CLAUSES: Final = frozenset({"SELECT", "ORDER BY", "DISTINCT ON", "functions in FROM", "GROUP BY"})
+SET_CLAUSES: Final = frozenset(
+    {"SELECT", "ORDER BY", "DISTINCT ON", "functions in FROM", "GROUP BY"}
+)
 
 
 def bind_call(level: Level, tree: FunctionCall) -> Expr:

@@ -35,6 +35,7 @@ from heliosd.sql.bound.walk import outer_vars, output_columns, rels_used
 from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
+from heliosd.sql.tree.expressions import FunctionCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -325,7 +326,9 @@ def _bind_function(level: Level, tree: tree_query.RangeFunction) -> tuple[FromIt
     kept = level.lateral_active, level.clause
     level.lateral_active, level.clause = True, "functions in FROM"
     try:
-        functions = tuple(level.expression(each.call) for each in tree.functions)
+        functions = tuple(
+            level.expression(call) for each in tree.functions for call in _calls(each.call)
+        )
     finally:
         level.lateral_active, level.clause = kept
     level.set_returning = False
@@ -351,6 +354,17 @@ def _bind_function(level: Level, tree: tree_query.RangeFunction) -> tuple[FromIt
         number, alias, tuple(columns), functions, tuple(widths), tree.ordinality, lateral
     )
     return rel, columns_item(level, number, alias, columns)
+
+
+def _calls(tree: Expression) -> tuple[Expression, ...]:
+    """`unnest(a, b)` in FROM is ROWS FROM (unnest(a), unnest(b)), as in PostgreSQL."""
+    if (
+        isinstance(tree, FunctionCall)
+        and tree.name in (("unnest",), ("pg_catalog", "unnest"))
+        and len(tree.arguments) > 1
+    ):
+        return tuple(replace(tree, arguments=(each,)) for each in tree.arguments)
+    return (tree,)
 
 
 def columns_name(function: Expr) -> str:

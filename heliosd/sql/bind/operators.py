@@ -135,9 +135,11 @@ def bind_operator(level: Level, tree: OperatorCall) -> Expr:
             return level.expression(negated)
         return operate(state, tree.operator, None, level.expression(tree.right), tree.position)
     left, right = level.expression(tree.left), level.expression(tree.right)
-    if isinstance(left, RowConstructor) and tree.operator[-1] in _COMPARISONS:
-        if isinstance(right, RowConstructor):
-            return compare_rows(level, tree.operator, left.fields, right.fields, tree.position)
+    both_rows = isinstance(left, RowConstructor) and isinstance(right, RowConstructor)
+    if both_rows and tree.operator[-1] in _COMPARISONS:
+        assert isinstance(left, RowConstructor)
+        assert isinstance(right, RowConstructor)
+        return compare_rows(level, tree.operator, left.fields, right.fields, tree.position)
     return operate(state, tree.operator, left, right, tree.position)
 
 
@@ -211,10 +213,9 @@ def bind_like(level: Level, tree: LikeTest) -> Expr:
 def bind_distinct(level: Level, tree: DistinctFrom) -> Expr:
     left, right = level.expression(tree.left), level.expression(tree.right)
     for one, other in ((left, right), (right, left)):
-        if isinstance(one, UnknownLiteral) and one.text is None:
+        if _is_null(one) and not _is_null(other):
             # IS [NOT] DISTINCT FROM NULL is a null test, as in PostgreSQL.
-            if not (isinstance(other, UnknownLiteral) and other.text is None):
-                return NullTest(other, not tree.negated, is_row(other))
+            return NullTest(other, not tree.negated, is_row(other))
     if isinstance(left, RowConstructor) and isinstance(right, RowConstructor):
         if len(left.fields) != len(right.fields):
             raise SqlError(
@@ -243,6 +244,10 @@ def _distinct(state: BindState, left: Expr, right: Expr, *, negated: bool, posit
         negated,
         call.input_collation,
     )
+
+
+def _is_null(expression: Expr) -> bool:
+    return isinstance(expression, UnknownLiteral) and expression.text is None
 
 
 def is_row(expression: Expr) -> bool:

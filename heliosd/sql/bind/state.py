@@ -12,6 +12,7 @@ from heliosd.sql.bind.resolve import UNKNOWN, Resolver
 from heliosd.sql.bound import (
     SYSTEM_COLUMNS,
     Coalesce,
+    Const,
     Expr,
     Param,
     Privilege,
@@ -265,7 +266,9 @@ class TableItem(Item):
             number = SYSTEM_COLUMNS.get(name)
             if number is None or isinstance(self.table, SystemView):
                 return None
-            return Var(self.number, number, SYSTEM_COLUMN_TYPES[name], -1, 0, position)
+            if name == "tableoid":
+                return Const(self.table.oid, SYSTEM_COLUMN_TYPES[name])
+            raise not_supported(f"system column {name}", position=position)
         index = column.attnum - 1
         self.use.columns.add(index)
         return Var(self.number, index, column.type_oid, column.typmod, column.collation, position)

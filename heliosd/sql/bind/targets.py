@@ -124,8 +124,6 @@ def _name(tree: Expression) -> tuple[str, int]:
         case tree_expressions.TypeCast():
             inner = _name(tree.operand)
             return inner if inner[1] > 1 else (tree.type.names[-1], 1)
-        case tree_expressions.BooleanConstant():
-            return "bool", 1
         case tree_expressions.CollateClause():
             return _name(tree.operand)
         case tree_expressions.CaseExpression():
