@@ -1,4 +1,4 @@
 """Keys and rows: snapshots, transactions and durability over copy-on-write trees. Never SQL.
 
-README.md has the picture and the numbered invariants; `transaction` is what the engine uses.
+The README beside this package has the picture and the numbered invariants; `transaction` is what the engine uses.
 """
