@@ -90,7 +90,7 @@ CHUNK_BYTES = 64 * 1024
 
 def _needs_snapshot(program: Program, tree: Statement) -> bool:
     """False for SET, BEGIN and the like, which must not start a transaction's first snapshot."""
-    return program.kind is not StatementKind.UTILITY or command_for(tree).needs_snapshot
+    return program.kind is not StatementKind.UTILITY or command_for(program.statement).needs_snapshot
 
 
 class SessionState:
