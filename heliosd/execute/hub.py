@@ -131,6 +131,21 @@ class Hub:
         self._suspend(task, cancellable=False)
         return future.result()
 
+    def start_in_thread(
+        self, function: Callable[..., Result], *args: Any
+    ) -> Callable[[], Result]:
+        """Start `function` in the pool and go on; the answer waits for its result."""
+        future: Future[Result] = self._pool.submit(function, *args)
+
+        def result() -> Result:
+            if not future.done():
+                ended = Event()
+                future.add_done_callback(lambda _: self._loop.call_soon_threadsafe(ended.set))
+                self.wait(ended)
+            return future.result()
+
+        return result
+
     def check_slice(self) -> None:
         """Give way when this slice is used up. Outside of a task: nothing to give way to."""
         task = getcurrent()

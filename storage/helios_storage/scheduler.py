@@ -65,6 +65,11 @@ class Scheduler(Protocol):
     def run_in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run `function`, which must release the GIL, in a thread; suspend until it is done."""
 
+    def start_in_thread(
+        self, function: Callable[..., Result], *args: Any
+    ) -> Callable[[], Result]:
+        """As `run_in_thread`, but goes on at once; the returned function waits for the result."""
+
     def check_slice(self) -> None:
         """Give way to others when this slice (0.5 ms) is used up; where a cancel is thrown."""
 
@@ -87,6 +92,12 @@ class InlineScheduler:
 
     def run_in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
         return function(*args)
+
+    def start_in_thread(
+        self, function: Callable[..., Result], *args: Any
+    ) -> Callable[[], Result]:
+        result = function(*args)
+        return lambda: result
 
     def check_slice(self) -> None:
         return None

@@ -32,6 +32,10 @@ _NUMPY: Final = {"h": "<i2", "i": "<i4", "q": "<i8", "d": "<f8", "f": "<f4"}
 _BPCHAR, _VARCHAR, _TEXT, _FLOAT8, _DATE, _TIMESTAMP = 1042, 1043, 25, 701, 1082, 1114
 
 
+# So many blocks that Arrow could not read, and no more are tried.
+_UNREAD_MAX: Final = 8
+
+
 class _NotExact(Exception):
     """Arrow would not read this as PostgreSQL does."""
 
@@ -84,17 +88,20 @@ class ColumnLoader:
         self._services = PlanServices(session.bind_scope(), None)
         self._unread = 0
 
-    def load(self, block: Block) -> int | None:
-        """Insert a block's rows; None: the row path must."""
-        data = block.data
-        if self._unread > 8 or not self._is_plain(data):
+    def start(self, block: Block) -> Callable[[], Any] | None:
+        """Begin to read a block in a thread; None: the row path must take it."""
+        if self._unread > _UNREAD_MAX or not self._is_plain(block.data):
             return None
         scheduler = self._session.transaction.manager.scheduler
-        found = scheduler.run_in_thread(self._read, data)
+        return scheduler.start_in_thread(self._read, block.data)
+
+    def finish(self, block: Block, read: Callable[[], Any]) -> int | None:
+        """Insert a started block's rows: how many; None: the row path must take it after all."""
+        found = read()
         try:
             if found is None:
                 raise _NotExact
-            stored = self._stored(found, data)
+            stored = self._stored(found, block.data)
         except (_NotExact, SqlError):
             self._unread += 1  # data that is never plain: do not try for ever
             return None
@@ -322,7 +329,7 @@ def _arrow_reader(
     )
 
     def read(data: bytes) -> Any:
-        if has_numbers and (b"0x" in data or b"0X" in data):
+        if has_numbers and ((b"x" in data and b"0x" in data) or (b"X" in data and b"0X" in data)):
             return None  # Arrow reads hexadecimal numbers, PostgreSQL 15 does not
         read_options = csv.ReadOptions(
             column_names=names, use_threads=False, block_size=len(data) + 1

@@ -14,7 +14,8 @@ from typing import Final
 from heliosd.errors import BAD_COPY_FILE_FORMAT, CHARACTER_NOT_IN_REPERTOIRE, SqlError
 from heliosd.execute.copy.options import CopyOptions
 
-BLOCK_BYTES: Final = 1 << 18
+BLOCK_BYTES: Final = 1 << 19
+SLICE_RECORDS: Final = 512
 RECORD_BYTES_MAX: Final = 1 << 30
 
 Fields = list["str | None"]
@@ -25,10 +26,10 @@ _ESCAPES: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "
 
 @dataclass(slots=True)
 class Block:
-    """Whole records; `line` is the number of the first one's first line, from 1."""
+    """Whole records; `line` is the number of the first one's first line (0: not known yet)."""
 
     data: bytes
-    line: int
+    line: int = 0
 
 
 @dataclass(slots=True)
@@ -71,30 +72,27 @@ class RecordReader:
                 raise SqlError("54000", "COPY line is too long")
             rest = data[end:]
             if end:
-                yield self._block(data[:end])
+                yield Block(data[:end])
         data = b"".join((rest, *parts))
         if data and not self.ended:
             self._splitter.last_record_end(data, final=True)
-            yield self._block(data)
+            yield Block(data)
 
-    def _block(self, data: bytes) -> Block:
-        return Block(data, self.line)
-
-    def records(self, block: Block) -> list[Record]:
-        """A block's records, up to the end marker; moves `line`."""
+    def records(self, block: Block) -> Iterator[list[Record]]:
+        """A block's records in slices, up to the end marker; moves `line`."""
         text = self._decode(block)
-        records = []
+        records: list[Record] = []
         for line, raw, fields in self._splitter.records(text, block.line):
             if fields is None:
                 self.ended = True
                 break
             records.append(Record(line, raw, fields))
-        self.line = (
-            block.line
-            + text.count("\n")
-            + (text.count("\r") if "\r" in text and "\n" not in text else 0)
-        )
-        return records
+            if len(records) == SLICE_RECORDS:
+                yield records
+                records = []
+        self.line = block.line + (text.count("\n") or text.count("\r"))
+        if records:
+            yield records
 
     def took(self, block: Block, lines: int) -> None:
         """The block was read otherwise (as columns): so many lines."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from heliosd.errors import SqlError
@@ -37,8 +37,9 @@ def load(
         _load_binary(session, table, columns, types, sink, stream)
         return sink.count
     loader = column_loader(session, table, columns, types, options)
-    by_columns = _load_records(options, sink, stream, loader)
-    return sink.count + by_columns
+    loading = _Loading(options, sink, RecordReader(options, stream), loader)
+    loading.run()
+    return sink.count + loading.by_columns
 
 
 def _type(session: SessionServices, column: Column) -> SqlType:
@@ -48,37 +49,66 @@ def _type(session: SessionServices, column: Column) -> SqlType:
     return found
 
 
-def _load_records(
-    options: CopyOptions, sink: RowSink, stream: CopyInStream, loader: ColumnLoader | None
-) -> int:
-    """Text and csv. Answers the rows that went by columns."""
-    reader = RecordReader(options, stream)
-    header = options.header
-    by_columns = 0
-    for block in reader.blocks():
-        if loader is not None and not header and len(block.data) >= COLUMNS_BYTES_MIN:
-            count = loader.load(block)
+class _Loading:
+    """One COPY in text or csv: blocks by columns where Arrow reads them, else by rows."""
+
+    def __init__(
+        self,
+        options: CopyOptions,
+        sink: RowSink,
+        reader: RecordReader,
+        loader: ColumnLoader | None,
+    ) -> None:
+        self._options = options
+        self._sink = sink
+        self._reader = reader
+        self._loader = loader
+        self._header = options.header
+        self.by_columns = 0
+
+    def run(self) -> None:
+        """Load all blocks. While one goes into leaves, a thread reads the next."""
+        ahead: tuple[Block, Callable[[], object] | None] | None = None
+        for block in self._reader.blocks():
+            started = self._start(block)
+            if ahead is not None:
+                self._finish(*ahead)
+            ahead = (block, started)
+        if ahead is not None:
+            self._finish(*ahead)
+
+    def _start(self, block: Block) -> Callable[[], object] | None:
+        if self._loader is None or self._header or len(block.data) < COLUMNS_BYTES_MIN:
+            return None
+        return self._loader.start(block)
+
+    def _finish(self, block: Block, started: Callable[[], object] | None) -> None:
+        reader = self._reader
+        if reader.ended:
+            return
+        block.line = reader.line
+        if started is not None:
+            assert self._loader is not None
+            count = self._loader.finish(block, started)
             if count is not None:
                 reader.took(block, count)
-                by_columns += count
-                continue
-        records = _records(reader, block, sink)
-        if header and records:
-            if options.header_match:
-                sink.check_header(records[0])
-            records = records[1:]
-            header = False
-        sink.add(records)
-    return by_columns
+                self.by_columns += count
+                return
+        try:
+            self._by_rows(block)
+        except SqlError as error:
+            if error.context is not None and error.context.isdigit():
+                error.context = self._sink.line_context(int(error.context))
+            raise
 
-
-def _records(reader: RecordReader, block: Block, sink: RowSink) -> list[Record]:
-    try:
-        return reader.records(block)
-    except SqlError as error:
-        if error.context is not None and error.context.isdigit():
-            error.context = sink.line_context(int(error.context))
-        raise
+    def _by_rows(self, block: Block) -> None:
+        for records in self._reader.records(block):
+            if self._header:
+                self._header = False
+                if self._options.header_match:
+                    self._sink.check_header(records[0])
+                del records[0]
+            self._sink.add(records)
 
 
 def _load_binary(
