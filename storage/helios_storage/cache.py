@@ -1,4 +1,4 @@
-"""Pages in memory: a byte budget, a clock that asks nothing of the hot path, reads in threads.
+"""Pages in memory: a byte budget, a clock that asks nothing of the hot path, reads when needed.
 
     load -> linked (ref.page is the page) -> hand passes -> cooling (ref.page is None, page kept)
               ^                                                |                  |
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import Final
 
 from helios_storage.errors import Corrupted
@@ -29,6 +30,9 @@ from helios_storage.spec import TreeId, TreeSpec
 from helios_storage.store import PageStore
 
 _COOLING_SHARE: Final = 8  # an eighth of the budget is on its way out
+_QUICK_READ_NS: Final = 150_000
+_SLOW_READS_MAX: Final = 3
+_PACE_READS: Final = 64
 _REF_BYTES: Final = 250  # the clock's own entry, dict slots and allocator slack of one page
 
 
@@ -45,6 +49,35 @@ class CacheCounters:
         self.relinked = 0
         self.evicted = 0
         self.prefetched = 0
+
+
+class ReadPace:
+    """Whether reads are so quick (the kernel has the pages) that a thread would cost more.
+
+    A read from memory takes 15 us, a hand-off to a thread 100 us and a second run of the statement.
+    A read from a disk takes 70 us to milliseconds and must not hold the loop. Three slow reads
+    among 64 send all of them to threads, until 64 in a row were quick there.
+    """
+
+    __slots__ = ("_count", "_slow", "is_quick")
+
+    def __init__(self) -> None:
+        self.is_quick = True
+        self._count = 0
+        self._slow = 0
+
+    def note(self, nanoseconds: int, pages: int) -> None:
+        """A read of so many pages took this long."""
+        self._count += 1
+        if nanoseconds > _QUICK_READ_NS * pages:
+            self._slow += 1
+            if self.is_quick and self._slow >= _SLOW_READS_MAX:
+                self.is_quick = False
+                self._count = self._slow = 0
+        if self._count >= _PACE_READS:
+            if not self._slow:
+                self.is_quick = True
+            self._count = self._slow = 0
 
 
 class Cache:
@@ -70,6 +103,7 @@ class Cache:
         self.grown_bytes = 0  # since the last checkpoint began
         self.on_dirty: Callable[[], None] | None = None
         self.counters = CacheCounters()
+        self.pace = ReadPace()
 
     # ------------------------------------------------------------------ PageSource
 
@@ -82,7 +116,7 @@ class Cache:
         if page is not None:
             return page
         self.counters.misses += 1
-        (data,) = self._scheduler.run_in_thread(self._read, [(ref.page_id, ref.tag)])
+        (data,) = self._fetch([(ref.page_id, ref.tag)])
         page = ref.page  # somebody else may have been faster
         if page is None:
             page = self._link(ref, decode_page(data, spec))
@@ -112,7 +146,7 @@ class Cache:
         if wanted:
             self.counters.prefetched += len(wanted)
             places = [(ref.page_id, ref.tag) for ref in wanted]
-            found = iter(self._scheduler.run_in_thread(self._read, places))
+            found = iter(self._fetch(places))
             for at, ref in enumerate(refs):
                 if pages[at] is None:
                     pages[at] = self._offer(ref, decode_page(next(found), spec))
@@ -138,7 +172,7 @@ class Cache:
         if self.dirty_bytes > self._dirty_budget and self.on_dirty is not None:
             self.on_dirty()
         if self.is_over_budget():
-            self._evict_later()
+            self._evict_soon()
 
     def shrunk(self, size_bytes: int) -> None:
         """Changed pages of about this size were replaced by newer ones before they were stored."""
@@ -153,7 +187,7 @@ class Cache:
             if page is not None and ref.page_id:
                 self._link(ref, page)
         if self.is_over_budget():
-            self._evict_later()
+            self._evict_soon()
 
     def is_over_budget(self) -> bool:
         """Whether pages should go: changed pages take their room, clean ones make it."""
@@ -226,8 +260,15 @@ class Cache:
             return page
         return self._link(ref, page)
 
+    def _evict_soon(self) -> None:
+        """From where no page is being looked at: a single caller (inline) has no later turn."""
+        if isinstance(self._scheduler, InlineScheduler):
+            self.evict()
+        else:
+            self._evict_later()
+
     def _evict_later(self) -> None:
-        """In the loop's next turn. A single caller (inline) has none: its next `load` evicts."""
+        """In the loop's next turn. A single caller's next `load` or commit evicts."""
         if not self._evict_posted and not isinstance(self._scheduler, InlineScheduler):
             self._evict_posted = True
             self._scheduler.post(self._evict_posted_now)
@@ -250,7 +291,23 @@ class Cache:
         page = decode_page(self._opener.open(page_id, None, sealed), _NO_TREE)
         return [ref.page_id for ref in children_of(page)]
 
-    def _read(self, places: list[tuple[int, bytes]]) -> list[bytes]:
+    def _fetch(self, places: Sequence[tuple[int, bytes]]) -> list[bytes]:
+        """Opened pages, read here while reads are quick, else in a thread. May suspend."""
+        pace = self.pace
+        if pace.is_quick:
+            began = perf_counter_ns()
+            pages = self._read(places)
+            pace.note(perf_counter_ns() - began, len(places))
+            return pages
+        pages, took = self._scheduler.run_in_thread(self._timed_read, places)
+        pace.note(took, len(places))
+        return pages
+
+    def _timed_read(self, places: Sequence[tuple[int, bytes]]) -> tuple[list[bytes], int]:
+        began = perf_counter_ns()
+        return self._read(places), perf_counter_ns() - began
+
+    def _read(self, places: Sequence[tuple[int, bytes]]) -> list[bytes]:
         """Sealed pages from the store, opened. Runs in a thread: LMDB and AES release the GIL."""
         sealed = self._store.read([page_id for page_id, _ in places])
         opened = []

@@ -125,7 +125,8 @@ def list_segments(directory: Path) -> list[int]:
 class LogWriter:
     """Appends sealed blocks, from one thread; spares and releases may come from another.
 
-    The first segment is made at once. `number` must be one that no segment ever had; `tag_before` is the last block's tag so far.
+    The first segment is made at once. `number` must be one that no segment ever had; `tag_before`
+    is the last block's tag so far.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helios_storage.cache import ReadPace
 from helios_storage.errors import Corrupted
 from helios_storage.options import MEGABYTE, StorageOptions
 from helios_storage.page import Inner, Ref
@@ -128,6 +129,32 @@ def test_an_absent_page_is_corruption_never_no_row(big: tuple[Storage, TreeId]) 
             storage.cache.load(Ref(None, 1, PageId(page_id), bytes(16)), spec)
     with pytest.raises(Corrupted):
         storage.cache.load(Ref(None, 1), spec)
+
+
+def test_slow_reads_go_to_threads_until_they_are_quick_again() -> None:
+    pace = ReadPace()
+    for _ in range(200):
+        pace.note(20_000, 1)
+    assert pace.is_quick
+    for _ in range(3):
+        pace.note(2_000_000, 1)
+    assert not pace.is_quick
+    for _ in range(63):
+        pace.note(20_000, 1)
+    pace.note(2_000_000, 1)
+    assert not pace.is_quick
+    for _ in range(64):
+        pace.note(20_000, 1)
+    assert pace.is_quick
+    pace.note(2_000_000, 16)
+    assert pace.is_quick
+
+
+def test_reads_in_threads(big: tuple[Storage, TreeId]) -> None:
+    storage, tree_id = big
+    storage.cache.pace.is_quick = False
+    for key in random.sample(range(ROWS), 30):
+        assert get(storage, tree_id, key) == (key, "x" * 80)
 
 
 def test_reads_from_several_threads_while_the_map_grows(tmp_path: Path) -> None:
