@@ -393,8 +393,7 @@ def age(left: int, right: int) -> Interval:
         days -= 1
     if days < 0:
         # Borrowed from the month of the earlier one, as PostgreSQL borrows.
-        base = early if sign > 0 else late
-        days += days_in_month(base.year, base.month)
+        days += days_in_month(early.year, early.month)
         months -= 1
     return sign * months, sign * days, sign * time
 

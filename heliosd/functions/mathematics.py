@@ -65,20 +65,6 @@ def float_sign(value: float) -> float:
     return math.copysign(1.0, value) if value > 0 or value < 0 else 0.0
 
 
-@forms.function("sqrt(float8)", "dsqrt(float8)")
-def float_sqrt(value: float) -> float:
-    """2201F for a negative number."""
-    if value < 0:
-        raise SqlError("2201F", "cannot take square root of a negative number")
-    return math.sqrt(value)
-
-
-@forms.function("cbrt(float8)", "dcbrt(float8)")
-def float_cbrt(value: float) -> float:
-    """The cube root; exact for cubes of whole numbers."""
-    return math.cbrt(value) if math.isfinite(value) else value
-
-
 @forms.function("exp(float8)", "dexp(float8)")
 def float_exp(value: float) -> float:
     """22003 on overflow and underflow."""
@@ -110,27 +96,6 @@ def float_log10(value: float) -> float:
     """2201E for zero and below."""
     _checked_log(value)
     return math.log10(value)
-
-
-@forms.function("power(float8,float8)", "pow(float8,float8)", "dpow(float8,float8)")
-def float_power(base: float, exponent: float) -> float:
-    """2201F where there is no real result, 22003 on overflow and underflow."""
-    if base == 0 and exponent < 0:
-        raise SqlError("2201F", "zero raised to a negative power is undefined")
-    finite = math.isfinite(base) and math.isfinite(exponent)
-    if base < 0 and finite and exponent != math.floor(exponent):
-        raise SqlError(
-            "2201F", "a negative number raised to a non-integer power yields a complex result"
-        )
-    try:
-        result = math.pow(base, exponent)
-    except OverflowError:
-        raise overflow() from None
-    except ValueError:
-        return math.nan
-    if finite and result == 0 and base != 0:
-        raise underflow()
-    return result
 
 
 def _trigonometric(

@@ -9,6 +9,7 @@ from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
 from heliosd.types.names import parse_qualified_name
+from heliosd.types.signatures import find_procedure, find_type
 
 forms: Final = Forms()
 
@@ -59,7 +60,12 @@ def _object(ctx: EvalContext, kind: str, given: str | int, what: str, sqlstate: 
     if isinstance(given, int):
         return given
     name = parse_qualified_name(given) if kind == "relation" else (given,)
-    found = ctx.catalog.find_oid(kind, name)
+    if kind == "procedure":
+        found = find_procedure(given, ctx)
+    elif kind == "type":
+        found = find_type(given, ctx)
+    else:
+        found = ctx.catalog.find_oid(kind, name)
     if found is None:
         raise SqlError(sqlstate, f'{what} "{".".join(name)}" does not exist')
     return found

@@ -28,6 +28,7 @@ _TOKEN: Final = re.compile(
     | (?P<julian>[Jj]\d{1,9})(?!\w)
     | (?P<number>\d+(?:\.\d*)?|\.\d+)
     | (?P<zone>[+-]\s*\d{1,2}(?::?\d{2})?(?::?\d{2})?(?![\d:]))
+    | (?P<posix>[A-Za-z]{3,}[+-]?\d{1,2}[A-Za-z]{3,})(?![A-Za-z0-9])
     | (?P<word>[+-]?[A-Za-z][A-Za-z_]*(?:/[A-Za-z][A-Za-z0-9_+/-]*)?
         (?:[+-]?\d{1,2}(?::\d{2})?(?=$|\s))?)
     | (?P<skip>[,.()\[\];@]+|-(?=\s|$))
@@ -128,6 +129,8 @@ def parse_datetime(text: str, ctx: EvalContext) -> Moment:
             _read_number(moment, token, text, order)
         elif kind == "zone":
             _read_offset(moment, token, text)
+        elif kind == "posix":
+            _read_zone(moment, token, text, first=position == 0)
         elif kind == "julian":
             moment.julian = int(token[1:])
         else:
@@ -189,14 +192,17 @@ def _read_date(moment: Moment, token: str, text: str, order: str) -> None:
     if moment.year is not None and moment.day is not None:
         # A date's year has come before: this can only be a zone such as -08, which is no date.
         raise _bad(text)
-    for part in re.split(r"[-/.]", token):
-        if part.isdigit():
-            _place_number(moment, part, text, order)
-        else:
+    parts = re.split(r"[-/.]", token)
+    # The month's name first: the numbers beside it are read by it.
+    for part in parts:
+        if not part.isdigit():
             month = MONTH_WORDS.get(part.lower())
             if month is None or moment.month is not None:
                 raise _bad(text)
             moment.month = month
+    for part in parts:
+        if part.isdigit():
+            _place_number(moment, part, text, order)
 
 
 def _read_number(moment: Moment, token: str, text: str, order: str) -> None:

@@ -67,6 +67,9 @@ _TOKEN: Final = re.compile(
       | (?P<at>@))""",
     re.VERBOSE | re.ASCII,
 )
+_ISO_ALTERNATIVE: Final = re.compile(
+    r"(?:(-?\d+)-(-?\d+)-(-?\d+))?(?:T(-?\d+:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?))?", re.ASCII
+)
 _ISO: Final = re.compile(r"([+-]?\d*\.?\d*)([YMWDHS])", re.ASCII)
 
 
@@ -108,8 +111,11 @@ def _clock(text: str) -> int:
     return sign * (hours * US_PER_HOUR + minutes * US_PER_MINUTE + round(seconds * US_PER_SECOND))
 
 
-def parse_interval(text: str) -> Interval:
-    """PostgreSQL's, SQL's and ISO 8601's forms. 22007, 22008."""
+def parse_interval(text: str, default_unit: str = "second") -> Interval:
+    """PostgreSQL's, SQL's and ISO 8601's forms. 22007, 22008.
+
+    A bare number at the end counts `default_unit`s: INTERVAL '5' DAY.
+    """
     stripped = text.strip()
     if stripped[:1] == "P" or stripped[:2] in ("-P", "+P"):
         return _parse_iso(stripped, text)
@@ -149,7 +155,7 @@ def parse_interval(text: str) -> Interval:
             total.us += _clock(match["clock"])
         seen = True
     if pending is not None:
-        total.add(pending, _UNITS["second"])
+        total.add(pending, _UNITS[default_unit])
     if not seen:
         raise bad_datetime("interval", text)
     return check_interval(total.months, total.days, total.us)
@@ -162,6 +168,12 @@ def _parse_iso(text: str, original: str) -> Interval:
     dates, mark, times = body.partition("T")
     if not body or (mark and not times):
         raise bad_datetime("interval", original)
+    alternative = _ISO_ALTERNATIVE.fullmatch(body)
+    if alternative is not None:
+        years, months, days, clock = alternative.groups()
+        return check_interval(
+            int(years or 0) * 12 + int(months or 0), int(days or 0), _clock(clock) if clock else 0
+        )
     for part, names in ((dates, "YMWD"), (times, "HMS")):
         at = 0
         while at < len(part):
@@ -332,8 +344,18 @@ def _typmod_out(typmod: int) -> str:
 
 
 def _input(text: str, typmod: int, ctx: EvalContext) -> Interval:
-    value = parse_interval(text)
-    return value if typmod < 0 else _fit(value, typmod, explicit=False)
+    if typmod < 0:
+        return parse_interval(text)
+    return _fit(parse_interval(text, _smallest_field(typmod)), typmod, explicit=False)
+
+
+def _smallest_field(typmod: int) -> str:
+    """What a bare number counts: the last field that the modifier allows."""
+    fields = typmod >> 16 & 0xFFFF
+    if fields == _FULL_RANGE:
+        return "second"
+    order = ("second", "minute", "hour", "day", "month", "year")
+    return next((name for name in order if fields >> _FIELD_BITS[name] & 1), "second")
 
 
 def _output(value: Interval, ctx: EvalContext) -> str:

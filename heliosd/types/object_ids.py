@@ -13,6 +13,18 @@ from heliosd.types.failures import bad_length
 from heliosd.types.names import parse_qualified_name
 from heliosd.types.quoting import quote_identifier, quote_qualified
 from heliosd.types.registry import KeyKind, SqlType
+from heliosd.types.signatures import (
+    find_function_name,
+    find_operator,
+    find_operator_name,
+    find_procedure,
+    find_type,
+    function_name_text,
+    operator_name_text,
+    operator_text,
+    procedure_text,
+    type_name,
+)
 
 forms: Final = Forms()
 
@@ -37,15 +49,33 @@ _UNQUALIFIED: Final = frozenset({"regnamespace", "regrole"})
 _WHOLE_TEXT: Final = frozenset({"regtype", "regprocedure", "regoper", "regoperator"})
 
 
+_SHOWN: Final[dict[str, Callable[[int, EvalContext], str | None]]] = {
+    "regtype": type_name,
+    "regprocedure": procedure_text,
+    "regoperator": operator_text,
+    "regoper": lambda oid, ctx: operator_name_text(oid),
+    "regproc": function_name_text,
+}
+
+
 def find_oid(type_name: str, text: str, ctx: EvalContext) -> int | None:
     """The oid that a text names; None when nothing has that name. 42602."""
     if text == "-":
         return 0
     if text.isdigit() and len(text) <= 10:
         return int(text)
-    kind = _KINDS[type_name][0]
-    name = (text,) if type_name in _WHOLE_TEXT else parse_qualified_name(text)
-    return ctx.catalog.find_oid(kind, name)
+    match type_name:
+        case "regtype":
+            return find_type(text, ctx)
+        case "regprocedure":
+            return find_procedure(text, ctx)
+        case "regoperator":
+            return find_operator(text, ctx)
+        case "regoper":
+            return find_operator_name(text)
+        case "regproc":
+            return find_function_name(parse_qualified_name(text), ctx)
+    return ctx.catalog.find_oid(_KINDS[type_name][0], parse_qualified_name(text))
 
 
 def _input(type_name: str) -> Callable[[str, int, EvalContext], int]:
@@ -68,12 +98,13 @@ def _output(type_name: str) -> Callable[[int, EvalContext], str]:
     def show(value: int, ctx: EvalContext) -> str:
         if value == 0:
             return "-"
+        shown = _SHOWN.get(type_name)
+        if shown is not None:
+            return shown(value, ctx) or str(value)
         found = ctx.catalog.find_name(kind, value)
         if found is None:
             return str(value)
         schema, name = found
-        if type_name in _WHOLE_TEXT:
-            return name if not schema else f"{quote_identifier(schema)}.{name}"
         if not schema or ctx.catalog.is_visible(kind, value):
             return quote_identifier(name)
         return quote_qualified(schema, name)

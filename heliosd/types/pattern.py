@@ -42,8 +42,6 @@ def _like_parts(pattern: str, escape: str) -> list[str | None]:
         char = pattern[at]
         if escape and char == escape:
             at += 1
-            if at == len(pattern):
-                raise SqlError("22025", "LIKE pattern must not end with escape character")
             literal += pattern[at]
         elif char in "%_":
             if literal:
@@ -73,9 +71,29 @@ def _like_regex(parts: list[str | None], *, fold: bool) -> Matcher:
     return lambda text: full(text) is not None
 
 
+def _ends_in_escape(pattern: str, escape: str) -> bool:
+    """Whether the last character escapes nothing."""
+    run = len(pattern) - len(pattern.rstrip(escape))
+    return run % 2 == 1
+
+
+def _unfinished(pattern: str, escape: str, *, fold: bool) -> Matcher:
+    """A lone escape at the end is an error only where the match comes that far."""
+    reaches = like_matcher(pattern[: -len(escape)] + "_%", escape, fold=fold)
+
+    def match(text: str) -> bool:
+        if reaches(text):
+            raise SqlError("22025", "LIKE pattern must not end with escape character")
+        return False
+
+    return match
+
+
 @lru_cache(maxsize=_CACHED)
 def like_matcher(pattern: str, escape: str = "\\", *, fold: bool = False) -> Matcher:
     """A function that tells whether a text is LIKE `pattern`. 22025."""
+    if escape and _ends_in_escape(pattern, escape):
+        return _unfinished(pattern, escape, fold=fold)
     parts = _like_parts(pattern, escape)
     if "" in parts or fold:
         return _like_regex(parts, fold=fold)
