@@ -275,7 +275,10 @@ class CatalogFace:
         found = catalog.by_oid(oid)
         if found is None:
             # Built-in functions, types and languages are everybody's.
-            return kind in ("function", "type", "language", "tablespace") and not with_option
+            return (
+                kind in ("function", "procedure", "type", "language", "tablespace")
+                and not with_option
+            )
         if self._object_privilege(role, found, letter, with_option=with_option):
             return True
         if column and isinstance(found, ColumnedRelation):

@@ -8,6 +8,7 @@ from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.objects import Constraint, SystemView, Table, View
 from heliosd.errors import SqlError
+from heliosd.execute.context import TransactionStatus
 from heliosd.execute.utility.names import current_role_oid, find_relation, missing_relation
 from heliosd.execute.utility.registry import runs
 from heliosd.sql.tree.base import QualifiedName
@@ -60,6 +61,12 @@ def _require_right(
 def set_constraints(statement: SetConstraints, session: SessionServices) -> None:
     """SET CONSTRAINTS names|ALL DEFERRED|IMMEDIATE; IMMEDIATE runs the waiting checks at once."""
     context = session.context
+    if session.block.status is TransactionStatus.IDLE:
+        session.notice(
+            "SET CONSTRAINTS can only be used in transaction blocks",
+            severity="WARNING",
+            sqlstate="25P01",
+        )
     if not statement.constraints:
         context.deferred.set_mode(context, None, deferred=statement.deferred)
         return

@@ -242,6 +242,10 @@ def _move(session: SessionServices, relation: Relation, schema: Schema) -> None:
     if relation.schema == schema.oid:
         return
     edit = session.catalog_edit()
+    if session.catalog.relation_in(schema.oid, relation.name) is not None:
+        raise SqlError(
+            "42P07", f'relation "{relation.name}" already exists in schema "{schema.name}"'
+        )
     if isinstance(relation, Table):
         for index in relation.indexes:
             edit.claim_relation_name(schema.oid, index.name)

@@ -28,6 +28,7 @@ from heliosd.sql.bound.queries import (
     Values,
     ValuesRel,
 )
+from heliosd.sql.bound.walk import from_leaves
 from heliosd.sql.deparse.context import TextContext
 from heliosd.sql.deparse.expressions import ExpressionWriter, bare, direction
 from heliosd.types.quoting import quote_identifier
@@ -85,6 +86,12 @@ class QueryWriter:
 
     def query(self, query: Any, indent: int = 0) -> str:
         """A query whose lines are indented by `indent`."""
+        outside = set(self._taken)
+        if isinstance(query, Select):
+            # Names are given from the outside in, before the subqueries get theirs.
+            for item in query.from_items:
+                for leaf in from_leaves(item):
+                    self.add_rel(leaf)
         text = self._with(query, indent)
         match query:
             case Select():
@@ -95,6 +102,7 @@ class QueryWriter:
                 text += self._values(query, indent)
             case _:
                 raise not_supported("a view over data-modifying statements")
+        self._taken = outside
         return text
 
     def _with(self, query: Any, indent: int) -> str:
@@ -221,7 +229,7 @@ class QueryWriter:
     def _item(self, item: Any, indent: int) -> str:
         if isinstance(item, JoinRel):
             return self._join(item, indent)
-        alias = self.add_rel(item)
+        alias = self.aliases[item.rel]
         shown = quote_identifier(alias)
         lateral = "LATERAL " if getattr(item, "lateral", False) else ""
         match item:
@@ -269,19 +277,23 @@ class QueryWriter:
     def _join(self, join: JoinRel, indent: int) -> str:
         left = self._item(join.left, indent)
         right = self._item(join.right, indent)
-        if isinstance(join.right, JoinRel):
+        if isinstance(join.right, JoinRel) and self.pretty:
             right = f"({right})"
         word = "JOIN" if join.kind is JoinKind.INNER else f"{join.kind.value} JOIN"
         pad = "\n" + " " * (indent + 5)
         if join.using:
             names = ", ".join(quote_identifier(name) for name in join.using)
-            return f"{left}{pad}{word} {right} USING ({names})"
-        if join.condition is None:
+            text = f"{left}{pad}{word} {right} USING ({names})"
+        elif join.condition is None:
             if join.kind is JoinKind.INNER:
-                return f"{left}{pad}CROSS JOIN {right}"
-            return f"{left}{pad}{word} {right} ON true"
-        condition = self._condition(self.writer(indent), join.condition)
-        return f"{left}{pad}{word} {right} ON {condition}"
+                text = f"{left}{pad}CROSS JOIN {right}"
+            else:
+                text = f"{left}{pad}{word} {right} ON (true)"
+        else:
+            condition = self._condition(self.writer(indent), join.condition)
+            text = f"{left}{pad}{word} {right} ON "
+            text += condition if self.pretty else f"({condition})"
+        return text if self.pretty else f"({text})"
 
     def _condition(self, write: ExpressionWriter, condition: Expr) -> str:
         text = write.write(condition)
