@@ -275,10 +275,7 @@ class CatalogFace:
         found = catalog.by_oid(oid)
         if found is None:
             # Built-in functions, types and languages are everybody's.
-            return (
-                kind in ("function", "procedure", "type", "language", "tablespace")
-                and not with_option
-            )
+            return kind in _OPEN_KINDS and not with_option
         if self._object_privilege(role, found, letter, with_option=with_option):
             return True
         if column and isinstance(found, ColumnedRelation):
@@ -359,6 +356,8 @@ class CatalogFace:
         schemas = path.schemas if implicit else path.named
         return tuple(self._catalog.schema_name(oid) for oid in schemas)
 
+
+_OPEN_KINDS: Final = frozenset({"function", "procedure", "type", "language", "tablespace"})
 
 _COMMENT_CATALOGS: Final[dict[str, type[CatalogObject]]] = {
     "pg_class": Relation,

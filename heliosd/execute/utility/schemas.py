@@ -23,6 +23,7 @@ from heliosd.sql.tree.base import QualifiedName, RoleSpec, Statement
 from heliosd.sql.tree.define import CreateSchema, Grant
 from heliosd.sql.tree.query import RangeVar
 from heliosd.sql.tree.table import CreateIndex, CreateSequence, CreateTable, CreateView
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
@@ -52,8 +53,18 @@ def create_schema(statement: CreateSchema, session: SessionServices) -> None:
     edit.create(
         Schema(oid=edit.new_oid(), name=name, owner=owner_oid, database=catalog.database.oid)
     )
-    for element in statement.elements:
-        run_utility(_inside(element, name), session)
+    if statement.elements:
+        _run_elements(session, name, statement.elements)
+
+
+def _run_elements(session: SessionServices, schema: str, elements: tuple[Statement, ...]) -> None:
+    """The elements' statements, with the new schema first in the search_path."""
+    path = session.settings.get("search_path")
+    inside = quote_identifier(schema) + (f", {path}" if path else "")
+    session.settings.set("search_path", inside, local=True)
+    for element in elements:
+        run_utility(_inside(element, schema), session)
+    session.settings.set("search_path", path, local=True)
 
 
 def check_schema_name(name: str) -> None:

@@ -50,6 +50,8 @@ class QueryWriter:
         self.columns: dict[int, tuple[str, ...]] = {}
         self.ctes: dict[int, str] = {}
         self._taken: set[str] = set()
+        self._names: list[list[str]] = []
+        """What the next SELECT's outputs are called, when a set operation around it says so."""
 
     # -- names -------------------------------------------------------------------------------
 
@@ -136,7 +138,10 @@ class QueryWriter:
             keys = [write.write(query.targets[i].expression) for i in query.distinct_on]
             head += f"DISTINCT ON ({', '.join(keys)}) "
         shown = [target for target in query.targets if not target.junk]
-        texts = [self._target(write, target) for target in shown]
+        names = self._names.pop() if self._names else [target.name for target in shown]
+        texts = [
+            self._target(write, target, name) for target, name in zip(shown, names, strict=True)
+        ]
         text = head + (",\n" + " " * (indent + 4)).join(texts) + from_text
         if query.where is not None:
             text += self._line("WHERE", self._condition(write, query.where), indent)
@@ -161,15 +166,15 @@ class QueryWriter:
             text += self._line("FOR", f"{lock.strength.value} OF {alias}", indent)
         return text
 
-    def _target(self, write: ExpressionWriter, target: Any) -> str:
+    def _target(self, write: ExpressionWriter, target: Any, name: str) -> str:
         expression: Expr = target.expression
         text = write.write(expression)
         if isinstance(expression, Var) and expression.column >= 0:
-            if self.columns[expression.rel][expression.column] == target.name:
+            if self.columns[expression.rel][expression.column] == name:
                 return text
         elif self.pretty and not isinstance(expression, SubLink):
             text = bare(text)
-        return f"{text} AS {quote_identifier(target.name)}"
+        return f"{text} AS {quote_identifier(name)}"
 
     def _grouping_sets(self, write: ExpressionWriter, query: Select) -> str:
         keys = write.all(query.group_by)
@@ -192,18 +197,21 @@ class QueryWriter:
 
     def _set_operation(self, query: SetOperation, indent: int) -> str:
         word = query.kind.upper() + (" ALL" if query.all else "")
-        left, right = self._operand(query.left, indent), self._operand(query.right, indent)
+        names = self._names.pop() if self._names else [c.name for c in query.columns]
+        left = self._operand(query.left, names, indent)
+        right = self._operand(query.right, names, indent)
         pad = " " * indent
         text = f"{left}\n{pad}{word}\n{pad}{right}"
         write = self.writer(indent)
         order = [
-            quote_identifier(query.columns[key.target].name)
-            + direction(key.descending, key.nulls_first)
+            str(key.target + 1) + direction(key.descending, key.nulls_first)
             for key in query.order_by
         ]
         return text + self._tail(query, write, order, indent)
 
-    def _operand(self, query: Any, indent: int) -> str:
+    def _operand(self, query: Any, names: list[str], indent: int) -> str:
+        if not isinstance(query, Values):
+            self._names.append(names)
         text = self.query(query, indent)
         plain = isinstance(query, Select) and not (query.order_by or query.limit or query.ctes)
         return text if plain else f" ({text})"
