@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from heliosd.sql.tree.base import Node
 
 TEXT: Final = 25
+INTERVAL: Final = 1186
 
 CONTEXTS: Final = {
     CastForm.IMPLICIT: CastContext.IMPLICIT,
@@ -46,7 +47,9 @@ def literal(
         return Const(None, oid, shown, collation)
     kind = state.type(oid)
     try:
-        converted = kind.input(value.text, -1, state.scope.context)
+        # Only an interval's modifier changes how its text reads: INTERVAL '5' DAY.
+        read_as = typmod if oid == INTERVAL else -1
+        converted = kind.input(value.text, read_as, state.scope.context)
         if typmod >= 0 and kind.apply_typmod is not None:
             converted = kind.apply_typmod(converted, typmod, form is CastForm.EXPLICIT)
     except SqlError as error:
