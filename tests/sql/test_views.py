@@ -40,8 +40,13 @@ SCRIPTS = {
         alter view y rename to yy;
         alter view yy set (security_barrier = true);
         alter view yy set (nosuch = true);
+        alter table t rename column v to vv;
+        alter table t rename to tt;
+        select * from z;
+        select pg_get_viewdef('agg'::regclass, true);
+        select * from agg;
+        alter table tt rename to t;
         drop view w, yy;
-        insert into z values (1);
         drop table t;
         drop table t cascade;
     """,
@@ -132,6 +137,7 @@ SCRIPTS = {
         select * from two.y;
         alter schema two rename to three;
         select * from three.x;
+        select * from three.y;
         drop schema three cascade;
         drop schema nosuch;
         drop schema if exists nosuch;

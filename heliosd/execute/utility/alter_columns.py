@@ -169,8 +169,9 @@ def _widen(
         known = session.catalog.types.type(column.type_oid)
         if missing is not None and column.typmod >= 0 and known.apply_typmod is not None:
             missing = known.apply_typmod(missing, column.typmod, False)
-        if missing is not None and known.pack is not None:
-            missing = known.pack(missing)
+        pack = known.packer(column.typmod)
+        if missing is not None and pack is not None:
+            missing = pack(missing)
     if missing is None and column.not_null:
         fresh = fresh_snapshot(session, table)
         if fresh.count(table.tree_id):

@@ -87,7 +87,7 @@ def _column(
 ) -> ColumnStatistics:
     kind = session.catalog.types.type(column.type_oid)
     slot = column.attnum - 1
-    unpack = kind.unpack
+    unpack = kind.unpacker(column.typmod)
     values = [row[slot] for row in rows]
     if unpack is not None:
         values = [None if value is None else unpack(value) for value in values]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heliosd.catalog.dependencies import qualified
@@ -20,7 +21,8 @@ from heliosd.catalog.objects import (
 from heliosd.errors import SqlError
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
-from heliosd.sql.deparse import TextContext, deparse_expression, deparse_query
+from heliosd.sql.bound.queries import Select, SetOperation, Values
+from heliosd.sql.deparse import RelationText, TextContext, deparse_expression, deparse_query
 from heliosd.sql.parser import parse_statements
 from heliosd.types.quoting import quote_identifier, quote_qualified
 
@@ -52,13 +54,14 @@ class Names:
         """A query, its relations qualified where the search_path does not find them."""
         return deparse_query(query, self._context, self._relation, pretty=pretty)
 
-    def _relation(self, oid: int) -> tuple[str, str]:
+    def _relation(self, oid: int) -> RelationText:
         found = self._catalog.by_oid(oid)
-        if not isinstance(found, Relation):
+        if not isinstance(found, ColumnedRelation):
             raise SqlError("XX000", f"cache lookup failed for relation {oid}")
+        text = qualified(self._catalog, found, self._path)
         if self._path == _CANONICAL_PATH.schemas:
-            return quote_qualified(self._catalog.schema_name(found.schema), found.name), found.name
-        return qualified(self._catalog, found, self._path), found.name
+            text = quote_qualified(self._catalog.schema_name(found.schema), found.name)
+        return RelationText(text, found.name, tuple(column.name for column in found.columns))
 
 
 def column_names(relation: Relation | None) -> Callable[[Var | WholeRow], str]:
@@ -96,10 +99,15 @@ class SessionDescriber:
 
     def view(self, view: View, *, pretty: bool) -> str:
         """A view's query, with PostgreSQL's semicolon."""
-        from dataclasses import replace
+        scope = self._scope()
+        query = bind_view(scope, view)
+        return Names(scope, self._path()).query(query, pretty=pretty) + ";"
 
-        scope = replace(self._scope(), path=(PG_CATALOG_OID,), parameter_types=())
-        (statement,) = parse_statements(view.query)
-        bound = bind_statement(statement, scope)
-        query = bound.statement
-        return Names(scope, self._path()).query(query, pretty=pretty) + ";"  # type: ignore[arg-type]
+
+def bind_view(scope: BindScope, view: View) -> Query:
+    """A view's query, bound as it rests: every name in it is qualified."""
+    (statement,) = parse_statements(view.query)
+    inside = replace(scope, path=(PG_CATALOG_OID,), parameter_types=())
+    query = bind_statement(statement, inside).statement
+    assert isinstance(query, Select | SetOperation | Values)
+    return query

@@ -17,13 +17,13 @@ from heliosd.catalog.objects import (
     Table,
     View,
 )
-from heliosd.errors import not_supported
-from heliosd.execute.utility.describe import canonical_names
+from heliosd.execute.utility.describe import bind_view, canonical_names
 from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bound import Expr
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
+    from heliosd.sql.bound import Query
 
 
 class RenamedTexts:
@@ -35,17 +35,14 @@ class RenamedTexts:
         self._scope = session.bind_scope()
         self._own = relation.oid
         self._tables: dict[int, dict[str, Expr]] = {}
+        self._views: dict[int, Query] = {}
         for dependent in session.catalog.dependents(relation.oid):
             if isinstance(dependent, View):
-                self._refuse_view(dependent, relation, attnum)
+                self._views[dependent.oid] = bind_view(self._scope, dependent)
             elif isinstance(dependent, Table) and dependent.oid != relation.oid:
                 self._collect(dependent, relation.oid)
         if isinstance(relation, Table) and attnum:
             self._collect(relation, relation.oid)
-
-    def _refuse_view(self, view: View, relation: Relation, attnum: int) -> None:
-        if not attnum or Reference(relation.oid, attnum) in view.references:
-            raise not_supported(f'renaming what view "{view.name}" reads')
 
     def _collect(self, table: Table, oid: int) -> None:
         """Bind every text of a table that refers to `oid`."""
@@ -70,6 +67,12 @@ class RenamedTexts:
 
     def rewrite(self) -> None:
         """The new name holds: put the texts into the catalog again."""
+        edit = self._session.catalog_edit()
+        for oid, query in self._views.items():
+            view = self._session.catalog.by_oid(oid)
+            assert isinstance(view, View)
+            text = canonical_names(self._scope).query(query)
+            edit.replace(view, replace(view, query=text))
         for oid, bound in self._tables.items():
             table = self._session.catalog.table(oid)
             names = canonical_names(self._scope)
@@ -80,7 +83,7 @@ class RenamedTexts:
                 constraints=tuple(_constraint(c, texts) for c in table.constraints),
                 indexes=tuple(_index(index, texts) for index in table.indexes),
             )
-            self._session.catalog_edit().replace(table, changed)
+            edit.replace(table, changed)
 
 
 def _refers(references: tuple[Reference, ...], oid: int) -> bool:

@@ -90,7 +90,8 @@ def computed_rows(
 def unpackers(session: SessionServices, table: Table, slots: Sequence[int]) -> list[Any]:
     """Per slot: what turns the stored shape into the value (None: it is the value)."""
     types = session.catalog.types
-    return [types.type(table.columns[slot].type_oid).unpack for slot in slots]
+    columns = [table.columns[slot] for slot in slots]
+    return [types.type(column.type_oid).unpacker(column.typmod) for column in columns]
 
 
 def _unpacked(rows: list[Values], functions: list[Any]) -> list[Values]:
@@ -329,7 +330,8 @@ def _storing(session: SessionServices, column: Column) -> Callable[[Any], Any] |
     """What a computed value passes before it rests: the column's modifier (22001, 22003), its
     shape."""
     kind = session.catalog.types.type(column.type_oid)
-    pack, apply_typmod, typmod = kind.pack, kind.apply_typmod, column.typmod
+    typmod = column.typmod
+    pack, apply_typmod = kind.packer(typmod), kind.apply_typmod
     if apply_typmod is None or typmod < 0:
         return pack
 

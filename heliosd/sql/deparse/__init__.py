@@ -7,9 +7,9 @@ from typing import Any
 from heliosd.sql.bound import Expr
 from heliosd.sql.deparse.context import TextContext
 from heliosd.sql.deparse.expressions import ExpressionWriter, NameOf, bare
-from heliosd.sql.deparse.query import QueryWriter, RelationName
+from heliosd.sql.deparse.query import QueryWriter, RelationName, RelationText
 
-__all__ = ["TextContext", "deparse_expression", "deparse_query"]
+__all__ = ["RelationText", "TextContext", "deparse_expression", "deparse_query"]
 
 
 def deparse_expression(

@@ -12,6 +12,7 @@ WITH x AS (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from heliosd.errors import not_supported
@@ -33,8 +34,18 @@ from heliosd.sql.deparse.context import TextContext
 from heliosd.sql.deparse.expressions import ExpressionWriter, bare, direction
 from heliosd.types.quoting import quote_identifier
 
-RelationName = Callable[[int], tuple[str, str]]
-"""oid -> (how the relation is written, its bare name)."""
+
+@dataclass(frozen=True, slots=True)
+class RelationText:
+    """A relation as it is called now: how it is written in FROM, its bare name, its columns'."""
+
+    text: str
+    name: str
+    columns: tuple[str, ...]
+
+
+RelationName = Callable[[int], RelationText]
+"""By oid: a query that was bound before a rename is written with the names of now."""
 
 
 class QueryWriter:
@@ -66,15 +77,35 @@ class QueryWriter:
 
     def add_rel(self, rel: Any) -> str:
         """Give a rel a name of its own in the whole query; answers the name."""
+        now = self._relation(rel)
         base = rel.alias or "unnamed_subquery"
+        names = tuple(column.name for column in rel.columns)
+        if now is not None and isinstance(rel, TableRel):
+            old = rel.table
+            if base == old.name:
+                base = now.name
+            names = tuple(
+                current if mine == was.name else mine
+                for mine, was, current in zip(names, old.columns, now.columns, strict=True)
+            )
+        elif now is not None:
+            names = now.columns
         alias, number = base, 0
         while alias in self._taken:
             number += 1
             alias = f"{base}_{number}"
         self._taken.add(alias)
         self.aliases[rel.rel] = alias
-        self.columns[rel.rel] = tuple(column.name for column in rel.columns)
+        self.columns[rel.rel] = names
         return alias
+
+    def _relation(self, rel: Any) -> RelationText | None:
+        """The stored relation or view behind a rel."""
+        if isinstance(rel, TableRel):
+            return self.relation_name(rel.table.oid)
+        if isinstance(rel, SubqueryRel) and rel.view:
+            return self.relation_name(rel.view)
+        return None
 
     def writer(self, indent: int, windows: Sequence[Any] = ()) -> ExpressionWriter:
         def subquery(query: Any) -> str:
@@ -242,16 +273,17 @@ class QueryWriter:
         lateral = "LATERAL " if getattr(item, "lateral", False) else ""
         match item:
             case TableRel():
-                return self._named(*self.relation_name(item.table.oid), item, alias)
+                return self._named(self.relation_name(item.table.oid), item, alias)
             case SubqueryRel():
                 if item.view:
-                    return self._named(*self.relation_name(item.view), item, alias)
+                    return self._named(self.relation_name(item.view), item, alias)
                 inner = self.query(item.query, indent + 8)
                 names = self._column_names(item)
                 return f"{lateral}({inner}) {shown}({names})"
             case CteRel():
                 name = self.ctes[item.cte]
-                return self._named(quote_identifier(name), name, item, alias)
+                text = quote_identifier(name)
+                return text if alias == name else f"{text} {shown}"
             case ValuesRel():
                 write = self.writer(indent)
                 rows = ", ".join(f"({', '.join(write.all(row))})" for row in item.rows)
@@ -260,19 +292,24 @@ class QueryWriter:
                 return lateral + self._function(item, shown, indent)
         raise AssertionError(type(item))
 
-    def _named(self, text: str, name: str, item: Any, alias: str) -> str:
-        """A relation with its alias, and its columns' names where they were given anew."""
-        own = getattr(item, "table", None)
-        renamed = own is not None and any(
-            column.name != old.name and not column.hidden
-            for column, old in zip(item.columns, own.columns, strict=True)
+    def _named(self, now: RelationText, item: Any, alias: str) -> str:
+        """A relation with its alias, and its columns' names where the query gave new ones."""
+        names = self.columns[item.rel]
+        renamed = any(
+            mine != current and not column.hidden
+            for mine, current, column in zip(names, now.columns, item.columns, strict=True)
         )
         if renamed:
-            return f"{text} {quote_identifier(alias)}({self._column_names(item)})"
-        return text if alias == name else f"{text} {quote_identifier(alias)}"
+            return f"{now.text} {quote_identifier(alias)}({self._column_names(item)})"
+        return now.text if alias == now.name else f"{now.text} {quote_identifier(alias)}"
 
     def _column_names(self, item: Any) -> str:
-        return ", ".join(quote_identifier(c.name) for c in item.columns if not c.hidden)
+        names = self.columns[item.rel]
+        return ", ".join(
+            quote_identifier(name)
+            for name, column in zip(names, item.columns, strict=True)
+            if not column.hidden
+        )
 
     def _function(self, item: FunctionRel, shown: str, indent: int) -> str:
         write = self.writer(indent)
