@@ -315,7 +315,9 @@ def stored_codes(c: ProgramCompiler, table: Table, row: str) -> dict[int, Code]:
     for slot, column in enumerate(table.columns):
         text = f"{row}[{slot}]"
         nullable = not column.not_null or column.dropped
-        unpack = None if column.dropped else c.types.type(column.type_oid).unpack
+        unpack = None
+        if not column.dropped:
+            unpack = c.types.type(column.type_oid).unpacker(column.typmod)
         if unpack is not None:
             value = f"{c.slot(unpack)}({text})"
             text = f"(None if {text} is None else {value})" if nullable else value

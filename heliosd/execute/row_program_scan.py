@@ -145,7 +145,7 @@ def checked(
         column = table.columns[key[1]]
         kind = c.types.type(column.type_oid)
         known = replace(code, nullable=not column.not_null)
-        (plain if kind.unpack is None else packed)[key] = known
+        (plain if kind.unpacker(column.typmod) is None else packed)[key] = known
     if (rel.rel, TABLEOID) in needed | needed_by(predicates):
         slot = Code(c.slot(table.oid), nullable=False, atom=True, depth=0)
         plain[(rel.rel, TABLEOID)] = slot
@@ -155,7 +155,8 @@ def checked(
     with c.filtered(early, at):
         columns = dict(packed)
         for key, code in packed.items():
-            unpack = c.types.type(table.columns[key[1]].type_oid).unpack
+            column = table.columns[key[1]]
+            unpack = c.types.type(column.type_oid).unpacker(column.typmod)
             assert unpack is not None
             name = code.text
             value = f"{c.slot(unpack)}({name})"

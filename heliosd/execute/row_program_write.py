@@ -111,7 +111,7 @@ def row_columns(
     for slot in slots:
         column = table.columns[slot]
         name = c.module.name("v")
-        unpack = c.types.type(column.type_oid).unpack
+        unpack = c.types.type(column.type_oid).unpacker(column.typmod)
         text = f"{row}[{slot}]"
         flow.writer.line(f"{name} = {text}")
         nullable = not column.not_null
@@ -126,7 +126,8 @@ def row_columns(
 
 def packed(c: ProgramCompiler, table: Table, slot: int, code: Code) -> str:
     """A value's text in storage's shape."""
-    pack = c.types.type(table.columns[slot].type_oid).pack
+    column = table.columns[slot]
+    pack = c.types.type(column.type_oid).packer(column.typmod)
     if pack is None or code.text == "None":
         return code.text
     value = f"{c.slot(pack)}({code.text})"

@@ -111,6 +111,8 @@ def sql_type(
     shape: str = "b",
     pack: Callable[[Value], Value] | None = None,
     unpack: Callable[[Value], Value] | None = None,
+    stored: Callable[[int], tuple[Callable[[Value], Value], Callable[[Value], Value]] | None]
+    | None = None,
     key: KeyKind | None = None,
     key_value: Callable[[Value], Value] | None = None,
     ordered: bool = True,
@@ -155,6 +157,7 @@ def sql_type(
         shape=shape,
         pack=pack,
         unpack=unpack,
+        stored=stored,
         key=key,
         key_value=key_value,
         ordered=ordered,

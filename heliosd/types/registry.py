@@ -30,6 +30,8 @@ Value: TypeAlias = Any
 
 NO_TYPMOD: Final = -1
 
+Form: TypeAlias = Callable[[Any], Any]
+
 
 class KeyKind(enum.Enum):
     """How a value becomes memcomparable bytes (`helios_storage.keys` has an encoder for each)."""
@@ -79,6 +81,8 @@ class SqlType:
     shape: str = "b"  # how it rests: one of ARCHITECTURE.md's storage shapes
     pack: Callable[[Value], Value] | None = None
     unpack: Callable[[Value], Value] | None = None
+    stored: Callable[[int], tuple[Form, Form] | None] | None = None
+    """(typmod) -> (pack, unpack) where the form at rest depends on the modifier, as char(n)'s."""
     key: KeyKind | None = None
     key_value: Callable[[Value], Value] | None = None
     ordered: bool = True
@@ -110,6 +114,16 @@ class SqlType:
     @property
     def is_pseudo(self) -> bool:
         return self.kind == "p"
+
+    def packer(self, typmod: int) -> Form | None:
+        """What turns a value of a column into its form at rest; None: it is that already."""
+        forms = self.stored(typmod) if self.stored is not None else None
+        return self.pack if forms is None else forms[0]
+
+    def unpacker(self, typmod: int) -> Form | None:
+        """The opposite of `packer`."""
+        forms = self.stored(typmod) if self.stored is not None else None
+        return self.unpack if forms is None else forms[1]
 
     def order_key(self) -> Callable[[Value], Any] | None:
         """The key function for sorting: None when values sort natively."""

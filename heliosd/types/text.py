@@ -125,6 +125,14 @@ def _bpchar_receive(data: bytes, typmod: int, ctx: EvalContext) -> str:
     return text if typmod < 4 else bpchar_fit(text, typmod, False)
 
 
+def _bpchar_stored(typmod: int) -> tuple[Callable[[str], str], Callable[[str], str]] | None:
+    """char(n) rests without its padding: rows of mostly blank columns are a quarter as long."""
+    if typmod < 4:
+        return None
+    length = typmod - 4
+    return bpchar_key, lambda value: value.ljust(length)
+
+
 @forms.helper
 def bpchar_key(value: str) -> str:
     """What char(n) compares by: trailing spaces say nothing."""
@@ -236,6 +244,7 @@ types: Final = (
         receive=_bpchar_receive,
         plain_send=str.encode,
         shape="t",
+        stored=_bpchar_stored,
         key=KeyKind.TEXT,
         key_value=bpchar_key,
         native=False,

@@ -177,7 +177,8 @@ class ColumnLoader:
         import numpy as np
 
         evaluation = self._session.context.eval
-        read, pack, typmod = kind.input, kind.pack, column.typmod
+        typmod = column.typmod
+        read, pack = kind.input, kind.packer(typmod)
         values: list[Any] = [
             None if text is None else read(text, typmod, evaluation) for text in array.to_pylist()
         ]
@@ -236,7 +237,8 @@ class ColumnLoader:
             values = [bytes(value) for value in source.values]
         else:
             values = source.values.tolist()
-        return values if kind.unpack is None else [kind.unpack(value) for value in values]
+        unpack = kind.unpacker(column.typmod)
+        return values if unpack is None else [unpack(value) for value in values]
 
     def _raise_unique(
         self, stored: Sequence[StoredColumn], keys: Any, conflict: Any, line: int
@@ -283,11 +285,10 @@ def _text_column(array: Any, column: Column, nulls: Any) -> StoredColumn:
     if column.typmod >= 4 and column.type_oid != _TEXT:
         length = column.typmod - 4
         lengths = pc.min_max(pc.utf8_length(array)).as_py()
-        if lengths["max"] is not None:
-            if lengths["max"] > length:
-                raise _NotExact
-            if column.type_oid == _BPCHAR and lengths["min"] < length:
-                array = pc.utf8_rpad(array, width=length)
+        if column.type_oid == _BPCHAR:
+            array = pc.utf8_rtrim(array, characters=" ")  # char(n) rests without its padding
+        if lengths["max"] is not None and lengths["max"] > length:
+            raise _NotExact
     _, offsets, data = array.buffers()
     ends = np.frombuffer(offsets, dtype="<i4", count=len(array) + array.offset + 1)
     return StoredColumn(

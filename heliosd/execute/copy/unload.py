@@ -13,14 +13,12 @@ from heliosd.execute.copy.binary import HEADER, NULL, TRAILER
 from heliosd.sql.tree import Select
 
 if TYPE_CHECKING:
-    from heliosd.execute.context import SessionServices
+    from heliosd.execute.context import CopyOutStream, SessionServices
     from heliosd.execute.copy.options import CopyOptions
     from heliosd.execute.program import Program, ResultColumn, Row
     from heliosd.sql.tree import Statement
     from heliosd.types.registry import EvalContext, SqlType
 
-# Types whose text never holds a character that COPY escapes.
-_PLAIN_CATEGORIES: Final = frozenset("NBD")
 _IDENTICAL: Final = frozenset({25, 1043, 1042, 19, 705})
 _INTEGERS: Final = frozenset({20, 21, 23, 26})
 _SPECIALS: Final = {
@@ -28,8 +26,6 @@ _SPECIALS: Final = {
 }  # fmt: skip
 _pack_length: Final = struct.Struct("!i").pack
 _pack_count: Final = struct.Struct("!h").pack
-
-Texts = Callable[[Sequence[Any]], "list[str | None]"]
 
 
 def unload(session: SessionServices, query: Statement, options: CopyOptions) -> int:
@@ -41,24 +37,29 @@ def unload(session: SessionServices, query: Statement, options: CopyOptions) -> 
     if columns is None:
         raise SqlError("0A000", "COPY query must have a RETURNING clause")
     types = [_type(session, column) for column in columns]
-    encode = _encoder(session, columns, types, options)
+    forced = _forced(columns, options)
+    if options.binary:
+        _check_send(types)
     stream = session.copy_out(CopyFormat(len(columns), options.binary))
-    pending = HEADER if options.binary else b""
+    write = _writer(session, types, options, forced, stream)
     if options.header:
         stream.write_rows([_header(columns, options)])
     count = 0
     for batch in _batches(session, program):
-        frames = encode(batch)
-        if pending and frames:
-            # As PostgreSQL has it: the signature comes with the first tuple.
-            frames[0] = pending + frames[0]
-            pending = b""
-        stream.write_rows(frames)
-        count += len(batch)
+        if batch:
+            write(batch)
+            count += len(batch)
     if options.binary:
-        stream.write_rows([pending + TRAILER])
+        write(())
     stream.finish()
     return count
+
+
+def _check_send(types: Sequence[SqlType]) -> None:
+    """42883 for a type without binary output."""
+    for kind in types:
+        if kind.plain_send is None and kind.send is None:
+            raise SqlError("42883", f"no binary output function available for type {kind.display}")
 
 
 def _batches(session: SessionServices, program: Program) -> Iterator[Sequence[Row]]:
@@ -84,38 +85,147 @@ def _header(columns: Sequence[ResultColumn], options: CopyOptions) -> bytes:
     return (line + "\n").encode(options.encoding)
 
 
-def _encoder(
+def _writer(
     session: SessionServices,
-    columns: Sequence[ResultColumn],
     types: Sequence[SqlType],
     options: CopyOptions,
-) -> Callable[[Sequence[Row]], list[bytes]]:
-    """A function from a batch to the data of its rows."""
+    forced: frozenset[int],
+    stream: CopyOutStream,
+) -> Callable[[Sequence[Row]], None]:
+    """A function that sends a batch; an empty one ends a binary stream."""
     evaluation = session.context.eval
     if options.binary:
-        return _binary_encoder(types, evaluation)
-    null, delimiter, encoding = options.null, options.delimiter, options.encoding
-    forced = _forced(columns, options)
-    escape = _csv_quoter(options) if options.csv else _text_escaper(options)
-    single = len(columns) == 1
-    writers = [
-        _texts(kind, evaluation, escape, options, forced=place in forced, single=single)
-        for place, kind in enumerate(types)
-    ]
+        return _binary_writer(_binary_encoder(types, evaluation), stream)
+    fields = _FieldEncoder(types, evaluation, options, forced)
+    if forced or not types:
+        return lambda rows: stream.write_rows(fields.encode(rows))
+    lines = _LineEncoder(types, evaluation, options)
 
-    def encode(rows: Sequence[Row]) -> list[bytes]:
-        if not writers:
+    def write(rows: Sequence[Row]) -> None:
+        data = lines.encode(rows)
+        if data is None:
+            stream.write_rows(fields.encode(rows))
+        else:
+            stream.write_lines(data)
+
+    return write
+
+
+def _binary_writer(
+    encode: Callable[[Sequence[Row]], list[bytes]], stream: CopyOutStream
+) -> Callable[[Sequence[Row]], None]:
+    pending = [HEADER]
+
+    def write(rows: Sequence[Row]) -> None:
+        frames = encode(rows) or [TRAILER]
+        if pending:
+            # As PostgreSQL has it: the signature comes with the first tuple.
+            frames[0] = pending.pop() + frames[0]
+        stream.write_rows(frames)
+
+    return write
+
+
+class _LineEncoder:
+    """Whole batches at once, where no value needs an escape or a quote: most of the time.
+
+    Lines are formatted without looking at the values; then the text is counted: as many
+    delimiters, line ends and backslashes as the format put there, and nothing else that is
+    special, means that the values had none.
+    """
+
+    def __init__(
+        self, types: Sequence[SqlType], evaluation: EvalContext, options: CopyOptions
+    ) -> None:
+        self._shows = [_shower(kind, evaluation) for kind in types]
+        is_plain = _is_plain(options)
+        self._checked = [not (kind.oid in _INTEGERS and is_plain) for kind in types]
+        self._delimiter = options.delimiter
+        self._null = options.null
+        self._csv = options.csv
+        self._encoding = options.encoding
+        mark = "%%" if options.delimiter == "%" else options.delimiter
+        self._format = mark.join(["%s"] * len(types)) + "\n"
+        specials = "\r" + options.quote if options.csv else "\b\f\r\t\v"
+        specials = specials.replace(options.delimiter, "")
+        self._find_special = re.compile("[" + re.escape(specials) + "]").search
+        # A null mark with such characters in it would be counted as a value's.
+        self._usable = not set(options.null) & set(specials + options.delimiter + "\n")
+
+    def encode(self, rows: Sequence[Row]) -> bytes | None:
+        """The batch's lines; None when some value must be looked at."""
+        if not self._usable:
+            return None
+        null, nulls = self._null, 0
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for place, (values, show) in enumerate(zip(columns, self._shows, strict=True)):
+            if show is not None:
+                columns[place] = [None if v is None else show(v) for v in values]
+            if self._csv and self._checked[place] and null in columns[place]:
+                return None
+            if None in values:
+                nulls += values.count(None)
+                columns[place] = [null if v is None else v for v in columns[place]]
+        line = self._format
+        text = "".join([line % row for row in zip(*columns, strict=True)])
+        count = len(rows)
+        if (
+            text.count("\n") != count
+            or text.count(self._delimiter) != count * (len(columns) - 1)
+            or text.count("\\") != nulls * null.count("\\")
+            or self._find_special(text) is not None
+        ):
+            return None
+        return text.encode(self._encoding)
+
+
+class _FieldEncoder:
+    """Value by value: escapes, quotes, FORCE_QUOTE."""
+
+    def __init__(
+        self,
+        types: Sequence[SqlType],
+        evaluation: EvalContext,
+        options: CopyOptions,
+        forced: frozenset[int],
+    ) -> None:
+        escape = _csv_quoter(options) if options.csv else _text_escaper(options)
+        single = len(types) == 1
+        self._options = options
+        self._writers = [
+            _texts(
+                _shower(kind, evaluation) or str,
+                escape,
+                options,
+                forced=place in forced,
+                single=single,
+            )
+            for place, kind in enumerate(types)
+        ]
+
+    def encode(self, rows: Sequence[Row]) -> list[bytes]:
+        """The data of each row."""
+        options = self._options
+        if not self._writers:
             return [b"\n"] * len(rows)
-        made = []
-        for values, write in zip(zip(*rows, strict=True), writers, strict=True):
-            made.append(write(values, null))
-        if encoding == "utf-8":
-            return [(delimiter.join(texts) + "\n").encode() for texts in zip(*made, strict=True)]
+        made = [
+            write(values, options.null)
+            for values, write in zip(zip(*rows, strict=True), self._writers, strict=True)
+        ]
+        delimiter, encoding = options.delimiter, options.encoding
         return [
             (delimiter.join(texts) + "\n").encode(encoding) for texts in zip(*made, strict=True)
         ]
 
-    return encode
+
+def _shower(kind: SqlType, evaluation: EvalContext) -> Callable[[Any], str] | None:
+    """From a value to its text; None: `str` does it (whole numbers, and text as it is)."""
+    if kind.oid in _INTEGERS or kind.oid in _IDENTICAL:
+        return None
+    if kind.plain_output is not None:
+        return kind.plain_output
+    output = kind.output
+    return lambda value: output(value, evaluation)
 
 
 def _forced(columns: Sequence[ResultColumn], options: CopyOptions) -> frozenset[int]:
@@ -129,8 +239,7 @@ def _forced(columns: Sequence[ResultColumn], options: CopyOptions) -> frozenset[
 
 
 def _texts(
-    kind: SqlType,
-    evaluation: EvalContext,
+    show: Callable[[Any], str],
     escape: Callable[[str], str],
     options: CopyOptions,
     *,
@@ -138,35 +247,16 @@ def _texts(
     single: bool,
 ) -> Callable[[Sequence[Any], str], list[str]]:
     """A function from a column's values to their texts, escaped or quoted."""
-    show: Callable[[Any], str]
-    if kind.oid in _INTEGERS:
-        show = str
-    elif kind.oid in _IDENTICAL:
-        show = _same
-    elif kind.plain_output is not None:
-        show = kind.plain_output
-    else:
-        output = kind.output
-        show = lambda value: output(value, evaluation)  # noqa: E731  one expression
+    always = _always_quoted(options)
     if options.csv and forced:
-        always = _always_quoted(options)
         return lambda values, null: [null if v is None else always(show(v)) for v in values]
-    if kind.oid in _INTEGERS and _is_plain(options):
-        return lambda values, null: [null if v is None else str(v) for v in values]
     if options.csv and single:
-        # A lone `\.` would end the data.
-        quote = _always_quoted(options)
+        # A lone `\\.` would end the data.
         return lambda values, null: [
-            null if v is None else (quote(t) if (t := show(v)) == "\\." else escape(t))
+            null if v is None else (always(t) if (t := show(v)) == "\\." else escape(t))
             for v in values
         ]
-    if show is _same:
-        return lambda values, null: [null if v is None else escape(v) for v in values]
     return lambda values, null: [null if v is None else escape(show(v)) for v in values]
-
-
-def _same(value: str) -> str:
-    return value
 
 
 def _is_plain(options: CopyOptions) -> bool:
@@ -223,11 +313,10 @@ def _binary_encoder(
     for kind in types:
         if kind.plain_send is not None:
             senders.append(kind.plain_send)
-        elif kind.send is not None:
-            send = kind.send
-            senders.append(lambda value, send=send: send(value, evaluation))  # type: ignore[misc]
         else:
-            raise SqlError("42883", f"no binary output function available for type {kind.display}")
+            send = kind.send
+            assert send is not None
+            senders.append(lambda value, send=send: send(value, evaluation))  # type: ignore[misc]
 
     def encode(rows: Sequence[Row]) -> list[bytes]:
         out = []
