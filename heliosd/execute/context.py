@@ -219,6 +219,10 @@ class CopyOutStream(Protocol):
         """A CopyData per row: clients that read row by row rely on that."""
         ...
 
+    def write_lines(self, data: bytes) -> None:
+        """The same for rows that each are one line of `data`."""
+        ...
+
     def finish(self) -> None: ...
 
 

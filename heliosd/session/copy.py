@@ -75,6 +75,14 @@ class CopyOut:
         pieces = [piece for row in rows for piece in (pack(b"d", len(row) + 4), row)]
         self._owner.send_streaming(b"".join(pieces))
 
+    def write_lines(self, data: bytes) -> None:
+        """A CopyData per line; `data` ends with a line break."""
+        lines = data.split(b"\n")
+        lines.pop()
+        heads = {size: _COPY_DATA.pack(b"d", size + 5) for size in set(map(len, lines))}
+        framed = b"\n".join([heads[len(line)] + line for line in lines])
+        self._owner.send_streaming(framed + b"\n")
+
     def finish(self) -> None:
         """CopyDone."""
         self._owner.send(COPY_DONE)

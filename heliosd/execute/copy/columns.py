@@ -288,7 +288,7 @@ def _text_column(array: Any, column: Column, nulls: Any) -> StoredColumn:
         if column.type_oid == _BPCHAR:
             array = pc.utf8_rtrim(array, characters=" ")  # char(n) rests without its padding
         if lengths["max"] is not None and lengths["max"] > length:
-            raise _NotExact
+            raise _NotExact  # perhaps only by spaces, which the type cuts
     _, offsets, data = array.buffers()
     ends = np.frombuffer(offsets, dtype="<i4", count=len(array) + array.offset + 1)
     return StoredColumn(

@@ -148,7 +148,7 @@ class _LineEncoder:
         self._format = mark.join(["%s"] * len(types)) + "\n"
         specials = "\r" + options.quote if options.csv else "\b\f\r\t\v"
         specials = specials.replace(options.delimiter, "")
-        self._find_special = re.compile("[" + re.escape(specials) + "]").search
+        self._specials = tuple(specials)
         # A null mark with such characters in it would be counted as a value's.
         self._usable = not set(options.null) & set(specials + options.delimiter + "\n")
 
@@ -173,7 +173,7 @@ class _LineEncoder:
             text.count("\n") != count
             or text.count(self._delimiter) != count * (len(columns) - 1)
             or text.count("\\") != nulls * null.count("\\")
-            or self._find_special(text) is not None
+            or any(special in text for special in self._specials)
         ):
             return None
         return text.encode(self._encoding)
