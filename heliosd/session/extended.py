@@ -46,7 +46,7 @@ def on_parse(session: LinkedSession, message: m.Parse) -> None:
         session.statements.drop("")
     cache = session.statement_cache()
     prepared = cache.find(text, given)
-    if prepared is None or not prepared.is_current(session.catalog):
+    if prepared is None or not session.is_current(prepared):
         prepared = _prepare(session, text, given)
         if prepared is not None:
             cache.put(prepared)

@@ -5,7 +5,7 @@
 
 No task is started and no message object made: frames are compared with what they were the last
 time. Everything that is not exactly this (another state, a stale program, an odd frame) returns
-False before any effect, and the long way (`session.py`) does it again. `Blocked` means the same: a
+None before any effect, and the long way (`session.py`) does it again. `Blocked` means the same: a
 plain call that would have to wait has done nothing yet.
 
 Errors of the statement itself are raised; the caller answers them as on the long way.
@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from time import perf_counter_ns
+from functools import lru_cache
+from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_protocol.decode import split_bind
@@ -32,10 +33,12 @@ from helios_storage.scheduler import Blocked
 from helios_storage.transaction import Isolation
 from heliosd.errors import SqlError
 from heliosd.execute.constraints import check_deferred
-from heliosd.execute.program import PlanIsStale, StatementKind
+from heliosd.execute.program import Modified, PlanIsStale, Row, StatementKind
+from heliosd.observe.metrics import SECONDS_BUCKETS
 from heliosd.session.block import BlockState
+from heliosd.session.chain.accounting import kind_of
 from heliosd.session.chain.execution import encoder_of
-from heliosd.session.clock import now_us
+from heliosd.session.clock import EPOCH_UNIX_US
 from heliosd.session.prepared import NamedStatement
 from heliosd.session.results import make_parameter_reader, resolve_formats
 from heliosd.session.statement_cache import (
@@ -55,9 +58,31 @@ if TYPE_CHECKING:
 _DESCRIBE_EXECUTE_SYNC: Final = b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
 _EXECUTE_SYNC: Final = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
 _NULL: Final = 0xFFFFFFFF
-_IDLE: Final = READY_FOR_QUERY["I"]
-_IN_BLOCK: Final = READY_FOR_QUERY["T"]
+_BIND: Final = ord("B")
+_BEGUN: Final = command_complete("BEGIN") + READY_FOR_QUERY["T"]
+_COMMITTED: Final = command_complete("COMMIT") + READY_FOR_QUERY["I"]
+_ROLLED_BACK: Final = command_complete("ROLLBACK") + READY_FOR_QUERY["I"]
+# The histogram's first bucket, which takes nearly all that comes this way.
+_FIRST_BUCKET_NS: Final = int(SECONDS_BUCKETS[0] * 1e9)
 Encode = Callable[..., bytes]
+
+
+@dataclass(slots=True, eq=False)
+class Plain:
+    """A prepared statement's plain form, with everything about it that can be known ahead.
+
+    `block`: BEGIN, COMMIT or ROLLBACK. `counts` and `label`: where its times are counted.
+    """
+
+    text: str
+    point: Callable[..., list[Row]] | None
+    point_modify: Callable[..., Modified] | None
+    block: TransactionKind | None
+    tag: str
+    newest: bool
+    writes: bool
+    counts: list[int]
+    label: str
 
 
 @dataclass(slots=True, eq=False)
@@ -67,12 +92,11 @@ class FastBind:
     `shape` is what stands between the names and the values, `suffix` what comes after them.
     """
 
-    prepared: Prepared
     shape: bytes
     count: int
     suffix: bytes
     read: Callable[..., tuple[object, ...]]
-    encode_rows: Encode | None
+    encode_rows: Encode
     head: bytes
     head_described: bytes
 
@@ -81,64 +105,99 @@ def is_point(prepared: Prepared) -> bool:
     """Whether a program has a plain form."""
     program = prepared.program
     if program.kind is StatementKind.UTILITY:
-        return is_plain_block(prepared)
+        return _block_kind(prepared) is not None
     return program.point is not None or program.point_modify is not None
 
 
-def is_plain_block(prepared: Prepared) -> bool:
+def _block_kind(prepared: Prepared) -> TransactionKind | None:
     """BEGIN, COMMIT and ROLLBACK without anything to them."""
     tree = prepared.tree
-    return (
-        isinstance(tree, Transaction)
-        and tree.modes is None
-        and not tree.chain
-        and tree.kind in (TransactionKind.BEGIN, TransactionKind.COMMIT, TransactionKind.ROLLBACK)
-    )
+    if isinstance(tree, Transaction) and tree.modes is None and not tree.chain:
+        kinds = (TransactionKind.BEGIN, TransactionKind.COMMIT, TransactionKind.ROLLBACK)
+        return tree.kind if tree.kind in kinds else None
+    return None
+
+
+def plain_of(session: LinkedSession, prepared: Prepared) -> Plain:
+    """The plain form of a statement that has one; kept with it."""
+    plain: Plain | None = prepared.plain
+    if plain is None:
+        program = prepared.program
+        label = kind_of(program)
+        plain = prepared.plain = Plain(
+            prepared.text,
+            program.point,
+            program.point_modify,
+            _block_kind(prepared),
+            program.tag + (" 0" if program.tag == "INSERT" else ""),
+            program.locks_rows,
+            program.writes,
+            session.instance.metrics.query_execution_time.counts[label],
+            label,
+        )
+    return plain
+
+
+def _no_rows(rows: object, context: object) -> bytes:
+    """The encoder of statements that return none."""
+    return b""
+
+
+@lru_cache(maxsize=4096)
+def _end(tag: str, count: int, status: str) -> bytes:
+    """CommandComplete and ReadyForQuery."""
+    return command_complete(f"{tag} {count}") + READY_FOR_QUERY[status]
 
 
 # ---------------------------------------------------------------- simple query
 
 
-def on_query_frame(session: LinkedSession, data: bytes) -> bool:
+def on_query_frame(session: LinkedSession, data: bytes) -> bytes | None:
     """A Query whose whole frame is known, or whose template is one that came next before."""
     size = len(data)
     if size > FRAME_BYTES_MAX or int.from_bytes(data[1:5], "big") + 1 != size:
-        return False
+        return None
     cache = session.statement_cache()
     prepared = cache.frames.get(data)
     if prepared is None:
         return _on_template(session, data, cache)
-    if not prepared.is_current(session.catalog) or not _may_run(session, prepared):
-        return False
-    head, encode_rows = b"", None
+    if not prepared.is_current(session.catalog):
+        return None
+    head, encode_rows = b"", _no_rows
     if prepared.program.columns is not None:
         head, encode_rows = encoder_of(session, prepared, ())
-    return run(session, prepared, (), head, encode_rows)
+    return run(session, plain_of(session, prepared), (), head, encode_rows)
 
 
-def _on_template(session: LinkedSession, data: bytes, cache: StatementCache) -> bool:
+def _on_template(session: LinkedSession, data: bytes, cache: StatementCache) -> bytes | None:
     last = session.last_template
+    candidates = cache.first if last is None else last.followers
     try:
         text = data[5:-1].decode(session.wire.codec.python)
     except UnicodeDecodeError:
-        return False
-    for known in last.followers if last is not None else cache.first:
+        return None
+    index = 0
+    for known in candidates:
         found = known.match(text)
         if found is not None:
             break
+        index += 1
     else:
-        return False
+        return None
     prepared = known.prepared
-    if not prepared.is_current(session.catalog) or not _may_run(session, prepared):
-        return False
+    if prepared.scope is not cache or not prepared.is_current(session.catalog):
+        return None
     try:
         parameters = known.read(found.groups(), session.eval)
     except SqlError:
-        return False
-    if not run(session, prepared, parameters, known.head, known.encode_rows):
-        return False
-    session.last_template = known
-    return True
+        return None
+    answer = run(session, known.plain, parameters, known.head, known.encode_rows)
+    if answer is not None:
+        session.last_template = known
+        if index:
+            # What comes often drifts to the front.
+            candidates[index], candidates[index - 1] = candidates[index - 1], known
+    return answer
 
 
 def learn_template(session: LinkedSession, text: str, taken: Templated, prepared: Prepared) -> None:
@@ -148,12 +207,16 @@ def learn_template(session: LinkedSession, text: str, taken: Templated, prepared
     cache = session.statement_cache()
     known = cache.templates.get(taken.text)
     if known is None or known.prepared is not prepared:
-        head, encode_rows = b"", None
+        head, encode_rows = b"", _no_rows
         if prepared.program.columns is not None:
             head, encode_rows = encoder_of(session, prepared, ())
-        match = compile_template(text, taken).match
         fresh = KnownTemplate(
-            prepared, match, template_reader(session, prepared, taken.types), head, encode_rows
+            prepared,
+            plain_of(session, prepared),
+            compile_template(text, taken).match,
+            template_reader(session, prepared, taken.types),
+            head,
+            encode_rows,
         )
         if known is not None:
             fresh.followers = known.followers
@@ -204,47 +267,57 @@ def _text_reader(text_in: Callable[[str, int, Any], object]) -> Callable[[Any, A
 # ---------------------------------------------------------------- extended query
 
 
-def on_parse_frame(session: LinkedSession, data: bytes) -> bool:
+def on_parse_frame(session: LinkedSession, data: bytes) -> bytes | None:
     """Parse of the unnamed statement with a text known from before, and its Bind ... Sync."""
     end = 1 + int.from_bytes(data[1:5], "big")
-    if data[5] or end > FRAME_BYTES_MAX or len(data) < end + 5 or data[end] != 66:
-        return False
-    cache = session.statement_cache()
-    prepared = cache.frames.get(data[:end])
+    if data[5] or end > FRAME_BYTES_MAX or len(data) < end + 7 or data[end] != _BIND:
+        return None
+    prepared = session.statement_cache().frames.get(data[:end])
     if prepared is None or not prepared.is_current(session.catalog):
-        return False
-    return _on_bind(session, data, end, prepared, PARSE_COMPLETE)
+        return None
+    # The unnamed portal of the unnamed statement.
+    if data[end + 5] or data[end + 6]:
+        return None
+    answer = _on_bind(session, data, end, end + 7, prepared, PARSE_COMPLETE)
+    if answer is not None:
+        # A later Bind may name the unnamed statement.
+        session.statements.put(
+            NamedStatement("", prepared.text, prepared, prepared.given_types, 0, from_sql=False)
+        )
+    return answer
 
 
-def on_bind_frame(session: LinkedSession, data: bytes) -> bool:
+def on_bind_frame(session: LinkedSession, data: bytes) -> bytes | None:
     """Bind of a prepared statement ... Sync."""
     name_end = data.find(b"\0", 6)
     statement = session.statements.by_bytes(data[6:name_end])
     if statement is None or data[5]:
-        return False
+        return None
     prepared = statement.prepared
-    if prepared is None or not prepared.is_current(session.catalog):
-        return False
-    return _on_bind(session, data, 0, prepared, b"")
+    if prepared is None or not session.is_current(prepared):
+        return None
+    return _on_bind(session, data, 0, name_end + 1, prepared, b"")
 
 
 def _on_bind(
-    session: LinkedSession, data: bytes, start: int, prepared: Prepared, prefix: bytes
-) -> bool:
+    session: LinkedSession,
+    data: bytes,
+    start: int,
+    position: int,
+    prepared: Prepared,
+    prefix: bytes,
+) -> bytes | None:
+    """The Bind that begins at `start`, whose names end at `position`, and what follows."""
     end = start + 1 + int.from_bytes(data[start + 1 : start + 5], "big")
     tail = data[end:]
     described = tail == _DESCRIBE_EXECUTE_SYNC
-    if (not described and tail != _EXECUTE_SYNC) or data[start + 5]:
-        return False
-    position = data.find(b"\0", start + 6) + 1
-    if prefix and position != start + 7:
-        return False
-    fast = prepared.fast
+    if not described and tail != _EXECUTE_SYNC:
+        return None
+    fast: FastBind | None = prepared.fast
     if fast is None or not data.startswith(fast.shape, position):
-        fast = make_bind(session, prepared, data, end, position)
+        fast = prepared.fast = make_bind(session, prepared, data, end, position)
         if fast is None:
-            return False
-        prepared.fast = fast
+            return None
     position += len(fast.shape)
     values: list[bytes | None] = []
     for _ in range(fast.count):
@@ -255,17 +328,15 @@ def _on_bind(
         else:
             values.append(data[position : position + size])
             position += size
-    if data[position:end] != fast.suffix or not _may_run(session, prepared):
-        return False
+    if data[position:end] != fast.suffix:
+        return None
     try:
         parameters = fast.read(values, session.eval)
     except (SqlError, WireError):
         # Bad values are rare and the long way words them; nothing has happened yet.
-        return False
+        return None
     head = fast.head_described if described else fast.head
-    if prefix:
-        _remember_unnamed(session, prepared)
-    return run(session, prepared, parameters, prefix + head, fast.encode_rows)
+    return run(session, plain_of(session, prepared), parameters, prefix + head, fast.encode_rows)
 
 
 def make_bind(
@@ -282,7 +353,7 @@ def make_bind(
         types, codec = session.instance.types, session.wire.codec
         read = make_parameter_reader(program.parameter_types, formats, types, codec)
         if program.columns is None:
-            description, encode_rows = NO_DATA, None
+            description, encode_rows = NO_DATA, _no_rows
         else:
             resolve_formats(results, len(program.columns))
             description, encode_rows = encoder_of(session, prepared, results)
@@ -291,7 +362,6 @@ def make_bind(
     shape_end = position + 2 + 2 * len(formats) + 2
     suffix_size = 2 + 2 * len(results)
     return FastBind(
-        prepared,
         data[position:shape_end],
         len(values),
         data[end - suffix_size : end],
@@ -302,94 +372,84 @@ def make_bind(
     )
 
 
-def _remember_unnamed(session: LinkedSession, prepared: Prepared) -> None:
-    """A later Bind may name the unnamed statement."""
-    session.statements.put(
-        NamedStatement("", prepared.text, prepared, prepared.given_types, 0, from_sql=False)
-    )
-
-
 # ---------------------------------------------------------------- running
-
-
-def _may_run(session: LinkedSession, prepared: Prepared) -> bool:
-    """Whether state and settings are the plain ones."""
-    session.refresh()
-    state = session.block.state
-    if state is BlockState.FAILED or session.catalog.overlay is not None:
-        return False
-    if state is BlockState.NONE:
-        return session.plain_defaults
-    return not (prepared.program.writes and session.block.read_only)
 
 
 def run(
     session: LinkedSession,
-    prepared: Prepared,
+    plain: Plain,
     parameters: tuple[object, ...],
     head: bytes,
-    encode_rows: Encode | None,
-) -> bool:
-    """Run the plain form and put the whole answer into the output; False: take the long way."""
-    started_ns = perf_counter_ns()
-    program = prepared.program
-    try:
-        session.admission.enter()
-        session.current_text = prepared.text
-        if program.kind is StatementKind.UTILITY:
-            rows, tag = b"", _run_block(session, prepared)
-        elif session.block.state is BlockState.NONE:
-            rows, tag = _run_alone(session, prepared, parameters, encode_rows)
-        else:
-            rows, tag = _run_in_block(session, prepared, parameters, encode_rows)
-    except BaseException:
-        session.output.parts.append(head)
-        raise
-    if not tag:
-        session.admission.give_back()
-        return False
-    status = _IN_BLOCK if session.block.state is BlockState.BLOCK else _IDLE
-    session.output.parts.append(head + rows + command_complete(tag) + status)
-    session.accounting.leave(program, started_ns)
-    return True
-
-
-# Rows and command tag; an empty tag: the long way.
-_Answer = tuple[bytes, str]
-_LONG_WAY: Final[_Answer] = (b"", "")
+    encode_rows: Encode,
+) -> bytes | None:
+    """Run the plain form; the whole answer up to ReadyForQuery, or None: take the long way."""
+    block = session.block
+    state = block.state
+    began_ns = time_ns()
+    session.refresh()
+    if plain.block is not None:
+        answer = _run_block(session, plain, began_ns, head)
+    elif state is BlockState.NONE:
+        if not session.plain_defaults:
+            return None
+        answer = _run_alone(session, plain, parameters, head, encode_rows, began_ns)
+    elif state is BlockState.BLOCK and not (plain.writes and block.read_only):
+        answer = _run_in_block(session, plain, parameters, head, encode_rows, began_ns)
+    else:
+        return None
+    if answer is None:
+        return None
+    spent_ns = time_ns() - began_ns
+    histogram = session.instance.metrics.query_execution_time
+    if 0 <= spent_ns < _FIRST_BUCKET_NS:
+        plain.counts[0] += 1
+        histogram.sums[plain.label] += spent_ns * 1e-9
+    else:
+        histogram.observe(plain.label, max(spent_ns, 0) * 1e-9)
+    return answer
 
 
 def _run_alone(
     session: LinkedSession,
-    prepared: Prepared,
+    plain: Plain,
     parameters: tuple[object, ...],
-    encode_rows: Encode | None,
-) -> _Answer:
+    head: bytes,
+    encode_rows: Encode,
+    began_ns: int,
+) -> bytes | None:
     """A transaction of its own around one statement."""
-    context, output = session.context, session.output
-    program = prepared.program
-    evaluation = session.eval
-    evaluation.statement_us = evaluation.transaction_us = now_us()
+    if session.catalog.overlay is not None:
+        return None
+    context, output, evaluation = session.context, session.output, session.eval
+    session.admission.enter()
+    session.current_text = plain.text
+    evaluation.statement_us = evaluation.transaction_us = began_ns // 1000 - EPOCH_UNIX_US
     transaction = session.instance.storage.begin(
         Isolation.READ_COMMITTED, seen=output.seen, owner=session.lock_owner
     )
     context.transaction = transaction
-    context.snapshot = snapshot = transaction.snapshot(newest=program.locks_rows)
+    context.snapshot = snapshot = transaction.snapshot(newest=plain.newest)
     try:
-        try:
-            answer = _run_point(session, prepared, parameters, encode_rows)
+        if plain.point is not None:
+            rows = plain.point(context, parameters)
+            count = len(rows)
+        else:
+            assert plain.point_modify is not None
+            done = plain.point_modify(context, parameters)
+            rows, count = done.rows, done.count
             if context.deferred.mark():
                 check_deferred(context)
-        finally:
-            snapshot.release()
+        answer = head + encode_rows(rows, evaluation) + _end(plain.tag, count, "I")
+        snapshot.release()
         lsn = transaction.commit()
-    except (Blocked, PlanIsStale):
+    except BaseException as error:
+        snapshot.release()
         transaction.rollback()
         context.deferred.clear()
-        return _LONG_WAY
-    except BaseException:
-        transaction.rollback()
-        context.deferred.clear()
+        session.admission.give_back()
+        if isinstance(error, Blocked | PlanIsStale):
+            return None
+        output.parts.append(head)
         raise
     if lsn > output.seen:
         output.seen = lsn
@@ -399,64 +459,65 @@ def _run_alone(
 
 def _run_in_block(
     session: LinkedSession,
-    prepared: Prepared,
+    plain: Plain,
     parameters: tuple[object, ...],
-    encode_rows: Encode | None,
-) -> _Answer:
+    head: bytes,
+    encode_rows: Encode,
+    began_ns: int,
+) -> bytes | None:
     """One statement of a transaction block."""
-    session.eval.statement_us = now_us()
-    context, output, block = session.context, session.output, session.block
+    if session.catalog.overlay is not None:
+        return None
+    context, block, evaluation = session.context, session.block, session.eval
+    session.admission.enter()
+    session.current_text = plain.text
+    evaluation.statement_us = began_ns // 1000 - EPOCH_UNIX_US
     transaction = block.require_transaction()
     block.mark_used()
-    context.snapshot = snapshot = transaction.snapshot(newest=prepared.program.locks_rows)
+    context.snapshot = snapshot = transaction.snapshot(newest=plain.newest)
     try:
-        answer = _run_point(session, prepared, parameters, encode_rows)
+        if plain.point is not None:
+            rows = plain.point(context, parameters)
+            count = len(rows)
+        else:
+            assert plain.point_modify is not None
+            done = plain.point_modify(context, parameters)
+            rows, count = done.rows, done.count
+        return head + encode_rows(rows, evaluation) + _end(plain.tag, count, "T")
     except (Blocked, PlanIsStale):
-        return _LONG_WAY
+        session.admission.give_back()
+        return None
+    except BaseException:
+        session.output.parts.append(head)
+        raise
     finally:
         snapshot.release()
-        if transaction.seen > output.seen:
-            output.seen = transaction.seen
-    return answer
+        if transaction.seen > session.output.seen:
+            session.output.seen = transaction.seen
 
 
-def _run_point(
-    session: LinkedSession,
-    prepared: Prepared,
-    parameters: tuple[object, ...],
-    encode_rows: Encode | None,
-) -> _Answer:
-    program = prepared.program
-    if program.point is not None:
-        rows = program.point(session.context, parameters)
-        if encode_rows is None or not rows:
-            return b"", f"SELECT {len(rows)}"
-        return encode_rows(rows, session.eval), f"SELECT {len(rows)}"
-    assert program.point_modify is not None
-    done = program.point_modify(session.context, parameters)
-    if encode_rows is None or not done.rows:
-        return b"", program.command_tag(done.count)
-    return encode_rows(done.rows, session.eval), program.command_tag(done.count)
-
-
-def _run_block(session: LinkedSession, prepared: Prepared) -> str:
+def _run_block(session: LinkedSession, plain: Plain, began_ns: int, head: bytes) -> bytes | None:
     """BEGIN, COMMIT, ROLLBACK where they warn of nothing and end nothing else."""
-    block, tree = session.block, prepared.tree
-    assert isinstance(tree, Transaction)
+    block = session.block
+    if block.state is not (
+        BlockState.NONE if plain.block is TransactionKind.BEGIN else BlockState.BLOCK
+    ):
+        return None
     if any(portal.rows is not None for portal in session.portals):
         # An open cursor may have something to do before the end.
-        return ""
-    if tree.kind is TransactionKind.BEGIN:
-        if block.state is not BlockState.NONE:
-            return ""
-        session.eval.statement_us = now_us()
-        block.begin()
-        return "BEGIN"
-    if block.state is not BlockState.BLOCK:
-        return ""
-    if tree.kind is TransactionKind.ROLLBACK:
-        return block.rollback()
+        return None
+    session.admission.enter()
+    session.current_text = plain.text
+    session.eval.statement_us = began_ns // 1000 - EPOCH_UNIX_US
     try:
-        return block.commit()
+        if plain.block is TransactionKind.BEGIN:
+            block.begin()
+            return head + _BEGUN
+        if plain.block is TransactionKind.ROLLBACK:
+            block.rollback()
+            return head + _ROLLED_BACK
+        block.commit()
+        return head + _COMMITTED
     except Blocked:
-        return ""
+        session.admission.give_back()
+        return None

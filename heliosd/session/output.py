@@ -48,6 +48,14 @@ class Output:
         self.held_bytes = 0
         self._closing = False
 
+    def send(self, data: bytes) -> None:
+        """Add `data` and flush."""
+        if self.parts or self._held is not None or self._storage.durable_lsn < self.seen:
+            self.parts.append(data)
+            self.flush()
+        else:
+            self._channel.write(data)
+
     def flush(self) -> None:
         """Send what is there, now or when it may be."""
         parts = self.parts

@@ -162,25 +162,25 @@ class Session(LinkedSession):
         code = data[0] if len(data) > _SHORTEST else 0
         try:
             if code == _BIND:
-                done = fast.on_bind_frame(self, data)
+                answer = fast.on_bind_frame(self, data)
             elif code == _QUERY:
-                done = fast.on_query_frame(self, data)
+                answer = fast.on_query_frame(self, data)
             elif code == _PARSE:
-                done = fast.on_parse_frame(self, data)
+                answer = fast.on_parse_frame(self, data)
             else:
                 return False
-            if not done:
+            if answer is None:
                 return False
         except BaseException as error:
             return self._answer_failure(error)
+        output = self.output
         if self.reports or self._notified:
-            answer = self.output.parts.pop()
-            self.output.parts.append(answer[:-_READY_BYTES])
+            output.parts.append(answer[:-_READY_BYTES])
             self._before_ready()
-            self.output.parts.append(answer[-_READY_BYTES:])
+            answer = answer[-_READY_BYTES:]
+        output.send(answer)
         if self._idle_timer is not None or self._leaving or self.idle_transaction_timeout_ms:
             self._after_short_way()
-        self.output.flush()
         return True
 
     def _answer_failure(self, error: BaseException) -> bool:

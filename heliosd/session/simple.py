@@ -68,7 +68,7 @@ def _template(session: LinkedSession, taken: Templated) -> Prepared | None:
     if taken.text in cache.unfit:
         return None
     prepared = cache.find(taken.text, taken.types)
-    if prepared is not None and prepared.is_current(session.catalog):
+    if prepared is not None and session.is_current(prepared):
         return prepared
     if session.block.state is BlockState.FAILED:
         return None

@@ -20,15 +20,15 @@ from helios_storage.spec import Lsn, TreeId
 from helios_storage.transaction import Isolation, Transaction
 from heliosd.catalog import acl
 from heliosd.catalog.face import CatalogFace
-from heliosd.catalog.lookup import Catalog, SearchPath
+from heliosd.catalog.lookup import Catalog, Overlay, SearchPath
 from heliosd.catalog.objects import Database, Role, Table
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, INVALID_PARAMETER_VALUE, SqlError
 from heliosd.execute.constraints import DeferredChecks, check_deferred
 from heliosd.execute.context import CopyFormat, ExecutionContext
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
-from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.describe import SessionDescriber
+from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
 from heliosd.session.advisory import AdvisoryLocks
@@ -51,6 +51,7 @@ from heliosd.session.statement_cache import (
     Prepared,
     ScopeKey,
     StatementCache,
+    StatementCaches,
     names_of,
     stamp_of,
 )
@@ -90,7 +91,9 @@ CHUNK_BYTES = 64 * 1024
 
 def _needs_snapshot(program: Program, tree: Statement) -> bool:
     """False for SET, BEGIN and the like, which must not start a transaction's first snapshot."""
-    return program.kind is not StatementKind.UTILITY or command_for(program.statement).needs_snapshot
+    return (
+        program.kind is not StatementKind.UTILITY or command_for(program.statement).needs_snapshot
+    )
 
 
 class SessionState:
@@ -100,12 +103,15 @@ class SessionState:
         "_advisory",
         "_binary_answer",
         "_cache",
-        "_cache_key_version",
         "_cursor_commands",
         "_notifications",
-        "_own_cache",
+        "_own_caches",
         "_path_names",
         "_prepared_commands",
+        "_scope_overlay",
+        "_scope_schemas",
+        "_scope_settings",
+        "_scope_temporary",
         "_sequences",
         "_settings_commands",
         "_settings_version",
@@ -208,9 +214,11 @@ class SessionState:
         self._binary_answer = False
         self._settings_version = -1
         self._path_names: tuple[str, ...] = ()
-        self._cache: StatementCache | None = None
-        self._cache_key_version: tuple[int, ...] = ()
-        self._own_cache: StatementCache | None = None
+        # The cache in use, and what it was chosen by.
+        self._cache = StatementCache()
+        self._scope_settings = self._scope_schemas = self._scope_temporary = -1
+        self._scope_overlay: Overlay | None = None
+        self._own_caches: StatementCaches | None = None
         self._advisory: AdvisoryLocks | None = None
         self._sequences: Sequences | None = None
         self._notifications: Notifications | None = None
@@ -431,6 +439,7 @@ class SessionState:
             program,
             given_types,
             _needs_snapshot(program, tree),
+            self.statement_cache(),
             stamp_of(self.catalog),
             names_of(self.catalog),
         )
@@ -442,7 +451,7 @@ class SessionState:
         """
         prepared = statement.prepared
         assert prepared is not None, "an empty statement is answered before"
-        if prepared.is_current(self.catalog):
+        if self.is_current(prepared):
             return prepared
         cache = self.statement_cache()
         fresh = (
@@ -459,28 +468,41 @@ class SessionState:
 
     def statement_cache(self) -> StatementCache:
         """Where this session's statements are kept now: shared, unless what it sees is its own."""
+        catalog = self.catalog
+        if (
+            self.settings_state.version == self._scope_settings
+            and catalog.shared.state.schema_generation == self._scope_schemas
+            and catalog.overlay is self._scope_overlay
+            and catalog.temporary_schema == self._scope_temporary
+        ):
+            return self._cache
+        return self._find_cache()
+
+    def _find_cache(self) -> StatementCache:
         self.refresh()
         catalog = self.catalog
-        if catalog.overlay is not None or catalog.temporary_schema:
-            if self._own_cache is None:
-                self._own_cache = StatementCache()
-            return self._own_cache
-        version = (
-            self._settings_version,
+        key = ScopeKey(
+            self.database_object.oid,
             self.current_role_oid,
-            catalog.shared.state.schema_generation,
+            self.search_path.schemas,
+            self._plan_settings(),
         )
-        if self._cache is None or version != self._cache_key_version:
-            self._cache = self.instance.statements.of(
-                ScopeKey(
-                    self.database_object.oid,
-                    self.current_role_oid,
-                    self.search_path.schemas,
-                    self._plan_settings(),
-                )
-            )
-            self._cache_key_version = version
+        if catalog.overlay is not None or catalog.temporary_schema:
+            if self._own_caches is None:
+                self._own_caches = StatementCaches()
+            self._cache = self._own_caches.of(key)
+        else:
+            self._cache = self.instance.statements.of(key)
+        self._scope_settings = self.settings_state.version
+        self._scope_schemas = catalog.shared.state.schema_generation
+        self._scope_overlay = catalog.overlay
+        self._scope_temporary = catalog.temporary_schema
         return self._cache
+
+    def is_current(self, prepared: Prepared) -> bool:
+        """Whether a statement may run as it was prepared: same role, path and settings, and what
+        it leans on has not changed."""
+        return prepared.scope is self.statement_cache() and prepared.is_current(self.catalog)
 
     def _plan_settings(self) -> tuple[object, ...]:
         """Values that binding and planning look at."""
@@ -576,8 +598,9 @@ class SessionState:
 
     def discard(self, what: str) -> None:
         """DISCARD; temporary tables are dropped by the statement's own function."""
-        if what in ("all", "plans") and self._own_cache is not None:
-            self._own_cache.clear()
+        if what in ("all", "plans"):
+            self._own_caches = None
+            self._scope_settings = -1
         if what in ("all", "sequences") and self._sequences is not None:
             self._sequences.discard()
         if what == "all":

@@ -82,6 +82,8 @@ class Prepared:
     program: Program
     given_types: tuple[int, ...]
     needs_snapshot: bool
+    # The cache of the role, search_path and settings that it was prepared under.
+    scope: StatementCache
     stamp: Stamp
     names: Names
     encoders: dict[tuple[object, ...], tuple[bytes, Callable[..., bytes]]] = field(
@@ -90,8 +92,9 @@ class Prepared:
     readers: dict[tuple[object, ...], Callable[..., tuple[object, ...]]] = field(
         default_factory=dict
     )
-    # How it was bound the last time (`fast.FastBind`); None before.
+    # How it was bound the last time (`fast.FastBind`), and its plain form; None before.
     fast: Any = None
+    plain: Any = None
 
     def is_current(self, catalog: Catalog) -> bool:
         """Whether the program still means what it meant when it was made."""
@@ -128,10 +131,11 @@ class KnownTemplate:
     """
 
     prepared: Prepared
+    plain: Any
     match: Callable[[str], re.Match[str] | None]
     read: Callable[..., tuple[object, ...]]
     head: bytes
-    encode_rows: Callable[..., bytes] | None
+    encode_rows: Callable[..., bytes]
     followers: list[KnownTemplate] = field(default_factory=list)
 
 
@@ -191,14 +195,6 @@ class StatementCache:
         if len(self.frames) >= STATEMENTS_MAX:
             self.frames.clear()
         self.frames[frame] = prepared
-
-    def clear(self) -> None:
-        """DISCARD PLANS, for a session's own cache."""
-        self._statements.clear()
-        self.frames.clear()
-        self.templates.clear()
-        self.unfit.clear()
-        self.first.clear()
 
 
 class StatementCaches:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from heliosd.catalog.lookup import Catalog
 from heliosd.errors import (
     ACTIVE_SQL_TRANSACTION,
     IN_FAILED_SQL_TRANSACTION,
@@ -37,8 +36,7 @@ class AuthorizedSession(Protocol):
 
     @property
     def block(self) -> Block: ...
-    @property
-    def catalog(self) -> Catalog: ...
+    def is_current(self, prepared: Prepared) -> bool: ...
     @property
     def multi_statement(self) -> bool:
         """Whether the statement is one of several in a simple query."""
@@ -76,7 +74,7 @@ class Authorization:
 
     def enter(self, prepared: Prepared) -> bool:
         """False: the program is stale, prepare it again and ask again."""
-        if not prepared.is_current(self._session.catalog):
+        if not self._session.is_current(prepared):
             return False
         self.check_failed(prepared.tree)
         self.check_block(prepared.program)
