@@ -190,12 +190,20 @@ class _Replay:
         elif record.kind is RecordKind.COMMIT:
             parts = self._parts.pop(record.xid, [])
             if is_new:
-                for part in (*parts, record.changes):
-                    self._changes(record.xid, decode_changes(part))
+                self._commit(record, parts)
         elif is_new:
             self._changes(0, decode_changes(record.changes))
         if record.xid >= recovered.next_xid:
             recovered.next_xid = record.xid + 1 if record.xid < _XID_MAX else 1
+
+    def _commit(self, record: Record, parts: list[bytes]) -> None:
+        """A commit: the trees that it made, its parts that were logged ahead, then the rest."""
+        changes = decode_changes(record.changes)
+        rest = next((n for n, one in enumerate(changes) if type(one) is not TreeMade), len(changes))
+        self._changes(record.xid, changes[:rest])
+        for part in parts:
+            self._changes(record.xid, decode_changes(part))
+        self._changes(record.xid, changes[rest:])
 
     def _changes(self, xid: int, changes: Iterable[Change]) -> None:
         folds = self._folds

@@ -112,6 +112,25 @@ def test_a_large_commit_is_all_or_nothing(tmp_path: Path) -> None:
     assert check_store(tmp_path / "data", KeyFile()) == []
 
 
+def test_a_large_commit_into_a_tree_of_its_own(tmp_path: Path) -> None:
+    storage = open_store(tmp_path)
+    transaction = storage.begin()
+    tree_id = storage.allocate_tree_id()
+    transaction.create_tree(TreeSpec(tree_id, "int", "q"))
+    keys = list(range(20_000))
+    transaction.put_many(tree_id, keys, [(key,) for key in keys])
+    for key in range(0, 20_000, 7):
+        transaction.delete(tree_id, key)
+    transaction.commit()
+    expected = read_all(storage, tree_id)
+    assert len(expected) == 20_000 - 2858
+    crash(storage)
+    storage = open_store(tmp_path)
+    assert read_all(storage, tree_id) == expected
+    storage.close()
+    assert check_store(tmp_path / "data", KeyFile()) == []
+
+
 def test_parts_without_a_commit_are_dropped(tmp_path: Path) -> None:
     storage = open_store(tmp_path)
     tree_id = make_tree(storage)
