@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from helios_storage.layout import INLINE_BYTES_MAX, Layout, layout_of
 from helios_storage.locks import LockStrength
 from helios_storage.page import HEAD_BYTES, PAGE_BYTES, EditToken, Leaf, Ref
-from helios_storage.runs import append_leaves, build_leaves, last_key_now
+from helios_storage.runs import append_leaves, build_leaves
 from helios_storage.spec import Key, Row
 from helios_storage.tree import Edit, check_key, find_path, index_in
 from helios_storage.write_set import MISSING, Delta
@@ -72,6 +72,7 @@ class BulkInsert:
             edit = Edit(transaction.manager.pages, delta.token)
             refs = build_leaves(delta.rows.spec, keys, rows, transaction.xid, edit)
             delta.rows = append_leaves(delta.rows, refs, edit)
+            delta.last = keys[-1]
         else:
             items = list(zip(keys, rows, strict=True))
             delta.add(items, transaction.xid, transaction.manager.pages)
@@ -109,9 +110,9 @@ class BulkInsert:
             )
         else:
             refs = _pack(layout, keys, columns, transaction.xid, delta.token)
-            delta.rows = append_leaves(
-                delta.rows, refs, Edit(transaction.manager.pages, delta.token)
-            )
+            edit = Edit(transaction.manager.pages, delta.token)
+            delta.rows = append_leaves(delta.rows, refs, edit)
+            delta.last = plain[-1]
         self._added(delta)
         return None
 
@@ -119,12 +120,9 @@ class BulkInsert:
         return self._transaction.spill_all(self._tree_id)
 
     def _is_behind(self, delta: Delta, key: Key) -> bool:
-        """Whether keys from here on come behind everything in the delta, and none was deleted."""
-        if delta.dead.ref.count:
-            return False
-        return not delta.rows.ref.count or bool(
-            last_key_now(delta.rows, self._transaction.manager.pages) < key
-        )
+        """Whether keys from here on come behind everything in the delta."""
+        last: Any = delta.last
+        return last is None or bool(last < key)
 
     def _added(self, delta: Delta) -> None:
         transaction = self._transaction

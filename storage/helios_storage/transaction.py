@@ -98,6 +98,7 @@ class Transaction:
     """See `storage.begin`. Loop's thread only. After `commit`, `rollback`: of no more use."""
 
     __slots__ = (
+        "_near",
         "_root",
         "_savepoint_marks",
         "is_active",
@@ -146,6 +147,8 @@ class Transaction:
         self.reads: ReadSet | None = None
         self.serializable: Serializable | None = None
         self._root: DatabaseRoot | None = None
+        self._near: tuple[DatabaseRoot, Lsn, TreeRoot, Leaf] | None = None
+        """The leaf that was looked at last: rows are often updated in key order."""
         self._savepoint_marks: list[tuple[dict[int, TreeSpec | None], dict[tuple[int, Key], Key]]]
         self._savepoint_marks = []
 
@@ -209,8 +212,15 @@ class Transaction:
         roots = self.roots
         root = roots.newest
         if not self.specs:
+            near = self._near
+            if near is not None and near[0] is root and near[1] == root.lsn:
+                page: Any = near[3]
+                keys = page.keys
+                if near[2].spec.tree_id == tree_id and keys[0] <= key <= keys[-1]:
+                    at = bisect_left(keys, key)
+                    return (near[2], page, at) if keys[at] == key else None
             tree = root.tree(tree_id)
-            page: Any = tree.ref.page
+            page = tree.ref.page
             while type(page) is Inner:
                 page = page.children[bisect_right(page.keys, key)].page
             if page is not None:
@@ -218,7 +228,10 @@ class Transaction:
                     self.seen = root.lsn
                 keys = page.keys
                 at = bisect_left(keys, key)
-                return (tree, page, at) if at < len(keys) and keys[at] == key else None
+                if at == len(keys):
+                    return None
+                self._near = (root, root.lsn, tree, page)
+                return (tree, page, at) if keys[at] == key else None
         return self._load_newest(tree_id, key)
 
     def _load_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:

@@ -37,12 +37,16 @@ MISSING: Final[Any] = object()
 class Delta:
     """Changes of one tree as two private trees: rows, and keys deleted. They share no key."""
 
-    __slots__ = ("dead", "rows", "token")
+    __slots__ = ("dead", "last", "rows", "token")
 
-    def __init__(self, rows: TreeRoot, dead: TreeRoot, token: EditToken) -> None:
+    def __init__(
+        self, rows: TreeRoot, dead: TreeRoot, token: EditToken, last: Key | None = None
+    ) -> None:
         self.rows = rows
         self.dead = dead
         self.token = token
+        self.last = last
+        """No key behind this one is in here: who writes in key order need not look."""
 
     @classmethod
     def empty(cls, spec: TreeSpec) -> Delta:
@@ -55,11 +59,14 @@ class Delta:
         """The same changes, to be changed further without changing these."""
         token = EditToken()
         token.replaced = [ref for ref in self.token.replaced if ref.page_id]
-        return Delta(self.rows, self.dead, token)
+        return Delta(self.rows, self.dead, token, self.last)
 
     def add(self, items: Sequence[tuple[Key, Row | None]], xid: int, pages: PageSource) -> None:
         """Put changes in key order in."""
         edit = Edit(pages, self.token)
+        last: Any = self.last
+        if last is None or items[-1][0] > last:
+            self.last = items[-1][0]
         self.rows = runs.put_sorted(self.rows, items, xid, edit)
         deleted = [(key, ()) for key, row in items if row is None]
         if self.dead.ref.count:
@@ -72,6 +79,9 @@ class Delta:
 
     def find(self, key: Key, pages: PageSource) -> Any:
         """The row, None when deleted, MISSING when not changed. May suspend."""
+        last: Any = self.last
+        if last is None or key > last:
+            return MISSING
         tree = self.rows
         if tree.ref.count:
             leaf = find_leaf(tree.ref, key, tree.spec, pages)
