@@ -177,10 +177,10 @@ class Builder:
             )
             return PlannedCte(cte.number, cte.name, self.modification(query), outputs, True)
         number = self.new_rel()
+        # Read twice it is kept even if NOT MATERIALIZED: rels of one number must not be copied.
+        may_inline = cte.materialized is not True and cte.references == 1
         if not cte.recursive:
             plan = self.query(query, number)
-            once = cte.references == 1 or cte.materialized is False
-            may_inline = cte.materialized is not True and once and cte.references > 0
             outputs = output_vars(query, number)
             return PlannedCte(cte.number, cte.name, plan, outputs, False, may_inline)
         assert isinstance(query, SetOperation)
@@ -196,7 +196,8 @@ class Builder:
         )
         if query.ctes:
             plan = self.with_ctes(plan, query.ctes)
-        return PlannedCte(cte.number, cte.name, plan, outputs)
+        # Inlined, a recursive query stops when its reader has enough (LIMIT).
+        return PlannedCte(cte.number, cte.name, plan, outputs, False, may_inline)
 
     def _set_operation(self, query: SetOperation, rel: int) -> Plan:
         left, right = self.new_rel(), self.new_rel()

@@ -82,9 +82,11 @@ def make_template(tokens: Tokens) -> Templated | None:
     if tokens.error is not None or tokens.kinds[0] not in _STATEMENTS or "PARAM" in tokens.kinds:
         return None
     found = _literals(tokens)
+    shares = "group" in tokens.kinds or "distinct" in tokens.kinds
+    if shares:
+        found = _without_pinned(tokens, found)
     if not found or len(found) > SLOTS_MAX:
         return None
-    shares = "group" in tokens.kinds or "distinct" in tokens.kinds
     text, pieces, at = tokens.text, list[str](), 0
     numbers: dict[tuple[int, object], int] = {}
     types: list[int] = []
@@ -136,6 +138,17 @@ def _literals(tokens: Tokens) -> list[int]:
             pinned[-1] = ordinals[-1] = False
         before = kind
     return found
+
+
+def _without_pinned(tokens: Tokens, found: list[int]) -> list[int]:
+    """`x % 2` in the target list and in ROLLUP(x % 2) must stay equal: both pinned, or neither."""
+    slots = set(found)
+    pinned = {
+        (kind, tokens.values[index])
+        for index, kind in enumerate(tokens.kinds)
+        if kind in _LITERALS and index not in slots
+    }
+    return [i for i in found if (tokens.kinds[i], tokens.values[i]) not in pinned]
 
 
 def _is_typed(tokens: Tokens, index: int) -> bool:

@@ -2,7 +2,7 @@
 
     With(q = Scan(a), CteScan(q)) -> Project(q's columns, Scan(a))
 
-MATERIALIZED, recursive and data-modifying ones stay, and so do those with volatile functions.
+MATERIALIZED and data-modifying ones stay, and so do those with volatile functions.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from heliosd.sql.bound import (
     SortKey,
     WindowCall,
 )
-from heliosd.sql.bound.walk import has_aggregate, has_window, walk
+from heliosd.sql.bound.walk import has_aggregate, has_window, rels_used, walk
 from heliosd.sql.tree.expressions import ColumnRef, FunctionCall, NamedArgument
 
 if TYPE_CHECKING:
@@ -381,8 +381,10 @@ def _aggregate(
         )
     keys = tuple(ordered or (sort_key(level, each) for each in tree.order_by))
     condition = _filter(level, tree)
-    for part in (*arguments, *(key.expression for key in keys), *_some(condition)):
+    parts = (*arguments, *(key.expression for key in keys), *_some(condition))
+    for part in parts:
         _check_inside_aggregate(part, tree)
+    _check_own_level(level, parts, tree)
     if tree.distinct and any(key.expression not in arguments for key in keys):
         raise SqlError(
             "42P10",
@@ -430,6 +432,13 @@ def _check_aggregate_syntax(tree: FunctionCall, function: SqlAggregate, shown: s
             f"WITHIN GROUP is required for ordered-set aggregate {shown}",
             position=tree.position,
         )
+
+
+def _check_own_level(level: Level, parts: Sequence[Expr], tree: FunctionCall) -> None:
+    """An aggregate over nothing but outer columns belongs to the outer query: not built yet."""
+    used = frozenset(rel for part in parts for rel in rels_used(part))
+    if used and not used & level.own_rels:
+        raise not_supported("an aggregate of an outer query", position=tree.position)
 
 
 def _check_inside_aggregate(part: Expr, tree: FunctionCall) -> None:

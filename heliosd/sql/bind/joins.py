@@ -44,6 +44,8 @@ def bind_join(
         name.lateral_only = False
         name.lateral_ok = True
     using = _using(tree, left_names, right_names)
+    if tree.using_alias is not None and any(n.alias == tree.using_alias for n in both):
+        raise SqlError("42712", f'table name "{tree.using_alias}" specified more than once')
     condition: Expr | None = None
     columns: list[Pair] | None = None
     merged: list[Pair] = []
@@ -70,7 +72,7 @@ def _names(
     names = list(both)
     for name in both:
         name.unqualified = False
-    if tree.using_alias is not None:
+    if tree.using_alias is not None and tree.alias is None:
         alias = ColumnsItem(state, -1, tree.using_alias, merged)
         alias.unqualified = False
         names.append(alias)
