@@ -62,6 +62,7 @@ def on_parse(session: LinkedSession, message: m.Parse) -> None:
 
 def _prepare(session: LinkedSession, text: str, given: tuple[int, ...]) -> Prepared | None:
     """None for an empty text. 42601 for several statements."""
+    _check_types(session, given)
     statements = parse_statements(text)
     if not statements:
         return None
@@ -70,6 +71,15 @@ def _prepare(session: LinkedSession, text: str, given: tuple[int, ...]) -> Prepa
     session.authorization.check_failed(statements[0])
     session.block.open()
     return session.make_prepared(text, statements[0], given)
+
+
+def _check_types(session: LinkedSession, given: tuple[int, ...]) -> None:
+    """42704 for a parameter type that is not there."""
+    catalog = session.catalog
+    for oid in given:
+        known = not oid or oid in session.instance.types.by_oid
+        if not known and catalog.by_oid(oid) is None and catalog.owner_of_part(oid) is None:
+            raise SqlError("42704", f"type with OID {oid} does not exist")
 
 
 def on_bind(session: LinkedSession, message: m.Bind) -> None:
