@@ -174,8 +174,10 @@ _POOL = [
     "begin isolation level repeatable read, read only",
     "declare c no scroll cursor with hold for select * from t for update of t nowait",
 ]
-_WORDS = ["select", "from", "(", ")", ",", "not", "in", "as", "*", "=", "+", "1", "'x'", "a", "on",
-          "values", "null", "[", ".", "::", "order", "all", "with", "is", "and", "operator"]  # fmt: skip
+_WORDS = [
+    *("select", "from", "(", ")", ",", "not", "in", "as", "*", "=", "+", "1", "'x'", "a", "on"),
+    *("values", "null", "[", ".", "::", "order", "all", "with", "is", "and", "operator"),
+]
 
 
 def test_broken_statements_fail_where_postgres_fails(postgres_dsn: str) -> None:
