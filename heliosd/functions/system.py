@@ -130,14 +130,14 @@ def pg_get_indexdef_column(ctx: EvalContext, oid: int, column: int, pretty: bool
 
 @forms.function("pg_get_expr(pg_node_tree,oid)", needs_context=True)
 def pg_get_expr(ctx: EvalContext, expression: str, relation: int) -> str:
-    """Expressions rest in the catalog as canonical SQL: they are their own text."""
-    return expression
+    """Expressions rest in the catalog as canonical SQL; shown with the reader's search_path."""
+    return ctx.catalog.expression_text(expression, relation)
 
 
 @forms.function("pg_get_expr(pg_node_tree,oid,bool)", needs_context=True)
 def pg_get_expr_pretty(ctx: EvalContext, expression: str, relation: int, pretty: bool) -> str:  # noqa: FBT001
-    """The same."""
-    return expression
+    """The same, with few parentheses."""
+    return ctx.catalog.expression_text(expression, relation, pretty=pretty)
 
 
 for _name, _kind in (

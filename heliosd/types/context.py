@@ -38,6 +38,10 @@ class CatalogLookup(Protocol):
         "trigger" | "rule" | "statistics"; `column` is an index column, 0 for the whole."""
         ...
 
+    def expression_text(self, text: str, relation: int, *, pretty: bool = False) -> str:
+        """Stored text over a relation's columns, as this session should see it."""
+        ...
+
     def comment(self, catalog: str, oid: int, column: int = 0) -> str | None:
         """The COMMENT on an object; `catalog` as in "pg_class", "" for any."""
         ...
