@@ -4,15 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 from heliosd.plan.columns import given_rels
 from heliosd.plan.nodes import Plan, PlanNode, SubPlan
-from heliosd.sql.bound import Expr, SortKey, Var, WholeRow
+from heliosd.sql.bound import Expr, SortKey, TableRel, Var, WholeRow
 from heliosd.sql.bound.walk import children, map_children
 
 _SKIPPED: Final = frozenset(
-    {"statement", "table", "operator", "kind", "columns", "names", "outputs", "locks", "sets"}
+    {
+        "statement",
+        "table",
+        "operator",
+        "kind",
+        "columns",
+        "names",
+        "outputs",
+        "locks",
+        "sets",
+        "alias",
+        "all",
+        "barrier",
+        "cte",
+        "lateral",
+        "number",
+        "name",
+        "modifies",
+        "may_inline",
+        "descending",
+        "nulls_first",
+        "widths",
+        "ordinality",
+        "check_as",
+        "view",
+        "recursive",
+        "mode",
+        "exclude",
+        "index",
+        "column",
+        "method",
+        "input_collation",
+    }
 )
 _MODULES: Final = ("heliosd.plan.nodes", "heliosd.sql.bound.queries")
 
@@ -30,28 +63,36 @@ def map_node(node: Plan, on_plan: OnPlan, on_expression: OnExpression) -> Plan:
 
 
 def _mapped(value: Any, on_plan: OnPlan, on_expression: OnExpression, *, top: bool = False) -> Any:
-    if isinstance(value, Expr):
-        return on_expression(value)
-    if isinstance(value, PlanNode) and not top:
-        return on_plan(value)
-    if isinstance(value, tuple):
-        items = tuple(_mapped(item, on_plan, on_expression) for item in value)
-        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
-    kind = type(value)
-    if kind.__module__ not in _MODULES and not isinstance(value, SortKey):
+    kind: Any = type(value)
+    if value is None or kind is int or (kind is TableRel and value.sample is None):
         return value
-    names = getattr(kind, "__dataclass_fields__", None)
-    if names is None:
+    if not top:
+        if isinstance(value, Expr):
+            return on_expression(value)
+        if isinstance(value, PlanNode):
+            return on_plan(value)
+    if kind is tuple:
+        items = [_mapped(item, on_plan, on_expression) for item in value]
+        for old, new in zip(value, items, strict=True):
+            if old is not new:
+                return tuple(items)
         return value
     changes: dict[str, Any] = {}
-    for name in names:
-        if name in _SKIPPED:
-            continue
+    for name in _visited(kind):
         old = getattr(value, name)
         new = _mapped(old, on_plan, on_expression)
         if new is not old:
             changes[name] = new
     return replace(value, **changes) if changes else value
+
+
+@cache
+def _visited(kind: Any) -> tuple[str, ...]:
+    """The fields of a class that can hold plans or expressions."""
+    if kind.__module__ not in _MODULES and kind is not SortKey:
+        return ()
+    names = getattr(kind, "__dataclass_fields__", ())
+    return tuple(name for name in names if name not in _SKIPPED)
 
 
 def map_inputs(node: Plan, on_plan: OnPlan) -> Plan:
@@ -80,14 +121,17 @@ def all_plans(node: Plan) -> Iterator[Plan]:
         return plan
 
     stack = [node]
+
+    def inside(expression: Expr) -> Expr:
+        found.extend(subplans(expression))
+        return expression
+
     while stack:
         item = stack.pop()
         yield item
         found.clear()
-        map_node(item, below, lambda e: e)
+        map_node(item, below, inside)
         stack.extend(found)
-        for expression in node_expressions(item):
-            stack.extend(subplans(expression))
 
 
 def subplans(expression: Expr) -> list[Plan]:

@@ -31,7 +31,8 @@ _LEAF_FIELDS = frozenset(
         "type", "typmod", "collation", "position", "target", "form", "value", "rel", "column",
         "number", "input_collation", "variadic", "negated", "row", "operator", "operators",
         "equals", "collations", "comparison", "greatest", "less", "element_type", "nested",
-        "names", "field", "name", "kind", "query", "plan", "outputs", "hash_keys", "aggregate", "function", "star", "distinct",
+        "names", "field", "name", "kind", "query", "plan", "outputs", "hash_keys", "aggregate",
+        "function", "star", "distinct",
         "window", "keys", "method", "cast", "all",
     }
 )  # fmt: skip
