@@ -20,6 +20,7 @@ from heliosd.catalog.objects import (
     Column,
     ColumnedRelation,
     Database,
+    Index,
     IndexRelation,
     Relation,
     Role,
@@ -29,10 +30,13 @@ from heliosd.catalog.objects import (
     TypeObject,
     View,
 )
-from heliosd.types.facts import function_facts, operator_facts
+from heliosd.catalog.signatures import argument_list, result_text, type_names
+from heliosd.types.facts import function_facts, operator_facts, type_facts
 
 if TYPE_CHECKING:
     from heliosd.functions.registry import FunctionRegistry
+
+PAGE_BYTES: Final = 8192
 
 COLLATIONS: Final = {
     100: "default", 950: "C", 951: "POSIX", 12446: "ucs_basic", 12447: "C.UTF-8",
@@ -52,8 +56,8 @@ _KINDS: Final[dict[str, tuple[type[CatalogObject], ...]]] = {
 class CatalogFace:
     """Implements `heliosd.types.context.CatalogLookup` over a session's `Catalog`.
 
-    `path` gives the resolved search_path at the time of the call. `size_of` answers how many
-    bytes a tree takes.
+    `path` gives the resolved search_path at the time of the call. `row_count` answers how many
+    rows a tree has: sizes are estimated from it.
     """
 
     def __init__(
@@ -63,13 +67,13 @@ class CatalogFace:
         functions: FunctionRegistry,
         *,
         describer: Describer | None = None,
-        size_of: Callable[[int], int] | None = None,
+        row_count: Callable[[int], int] | None = None,
     ) -> None:
         self._catalog = catalog
         self._path = path
         self._functions = functions
         self._describer: Describer = StoredText() if describer is None else describer
-        self._size_of = size_of
+        self._row_count = row_count
 
     # -- names -------------------------------------------------------------------------------
 
@@ -150,6 +154,9 @@ class CatalogFace:
         built_in = self._catalog.types.by_oid.get(oid)
         if built_in is not None:
             return "pg_catalog", built_in.name
+        fact = type_names().get(oid)
+        if fact is not None:
+            return "pg_catalog", fact
         made = self._catalog.by_oid(oid)
         if isinstance(made, TypeObject):
             return self._catalog.schema_name(made.schema), made.name
@@ -171,7 +178,7 @@ class CatalogFace:
                 first = catalog.relation(None, found.name, path)
                 return first is not None and first.oid == oid
             case "type":
-                if oid in catalog.types.by_oid:
+                if oid in catalog.types.by_oid or oid in type_names():
                     return PG_CATALOG_OID in path
                 made = found or catalog.owner_of_part(oid)
                 if isinstance(made, TypeObject | Relation):
@@ -216,6 +223,13 @@ class CatalogFace:
                 name = f"{catalog.schema_name(found.schema)}.{found.name}"
                 body = text.lstrip()
                 return f'CREATE RULE "_RETURN" AS\n    ON SELECT TO {name} DO INSTEAD  {body}'
+            case "function_arguments" | "function_identity_arguments":
+                fact = function_facts().get(oid)
+                full = kind == "function_arguments"
+                return None if fact is None else argument_list(fact, defaults=full)
+            case "function_result":
+                fact = function_facts().get(oid)
+                return None if fact is None else result_text(fact)
             case "expression":
                 owner = catalog.owner_of_part(oid)
                 if isinstance(owner, Table):
@@ -325,22 +339,31 @@ class CatalogFace:
         found = self._catalog.by_oid(oid)
         if not isinstance(found, Relation):
             return None
-        if self._size_of is None:
-            return 0
         if isinstance(found, IndexRelation):
-            return self._size_of(found.index.tree_id) if found.index.tree_id else 0
+            table = self._catalog.table(found.table)
+            return self._index_bytes(table, found.index)
         if not isinstance(found, Table):
-            return 0
-        table = self._size_of(found.tree_id) if fork != "indexes" else 0
+            return PAGE_BYTES if isinstance(found, Sequence) else 0
+        size = 0 if fork == "indexes" else self._bytes(found.tree_id, row_width(found.columns))
         if fork in ("indexes", "total"):
-            table += sum(self._size_of(index.tree_id) for index in found.secondary_indexes)
-        return table
+            size += sum(self._index_bytes(found, index) for index in found.indexes)
+        return size
+
+    def _bytes(self, tree_id: int, width: int) -> int:
+        """Rows times their likely width, in whole pages."""
+        rows = 0 if self._row_count is None else self._row_count(tree_id)
+        return -(-rows * width // PAGE_BYTES) * PAGE_BYTES
+
+    def _index_bytes(self, table: Table, index: Index) -> int:
+        """The primary key is the table itself, so its index takes nothing."""
+        if not index.tree_id:
+            return 0
+        columns = [table.column(attnum) for attnum in index.attnums if attnum]
+        return self._bytes(index.tree_id, row_width(columns))
 
     def database_size(self, oid: int) -> int | None:
         if self._catalog.of_kind(Database, oid) is None:
             return None
-        if self._size_of is None:
-            return 0
         objects = self._catalog.shared.state.databases.get(oid, {}).values()
         tables = [obj for obj in objects if isinstance(obj, Table)]
         return sum(self.relation_size(table.oid, "total") or 0 for table in tables)
@@ -356,6 +379,14 @@ class CatalogFace:
         schemas = path.schemas if implicit else path.named
         return tuple(self._catalog.schema_name(oid) for oid in schemas)
 
+
+def row_width(columns: Iterable[Column]) -> int:
+    """The likely bytes of a row: fixed sizes, 32 for what varies, and its head."""
+    sizes = (_WIDTHS.get(column.type_oid, 32) for column in columns if not column.dropped)
+    return 28 + sum(sizes)
+
+
+_WIDTHS: Final = {fact.oid: fact.size for fact in type_facts().values() if fact.size > 0}
 
 _OPEN_KINDS: Final = frozenset({"function", "procedure", "type", "language", "tablespace"})
 

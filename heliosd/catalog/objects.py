@@ -155,6 +155,8 @@ class IndexKey:
     nulls_first: bool = False
     opclass: str = ""
     """A class named by the user (text_pattern_ops ...), '' for the type's default."""
+    name: str = ""
+    """What an expression's column is called: a function's name, or `expr`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,6 +182,7 @@ class SessionState:
             lambda: self.search_path,
             instance.functions,
             describer=SessionDescriber(self.bind_scope, lambda: self.search_path),
+            row_count=instance.storage.row_count,
         )
         self.block = Block(self)
         self.portals = Portals()

@@ -33,24 +33,33 @@ if TYPE_CHECKING:
     from heliosd.catalog.views.context import ViewContext
 
 
-_CATALOG_NAMES: Final = {1247: "pg_type", 2601: "pg_am", 2612: "pg_language", 2617: "pg_operator"}
+_CATALOG_NAMES: Final = {
+    1247: "pg_type", 1255: "pg_proc", 2601: "pg_am", 2612: "pg_language", 2617: "pg_operator",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _built_in_rows() -> tuple[Row, ...]:
+    return tuple(
+        (int(oid), int(catalog_oid), int(number), text)
+        for oid, catalog_oid, number, text in fact_rows("descriptions")
+    )
 
 
 @lru_cache(maxsize=1)
 def built_in_comments() -> Mapping[tuple[str, int], str]:
     """(catalog, oid) -> comment of PostgreSQL's own objects; "" as catalog finds any."""
     found: dict[tuple[str, int], str] = {}
-    for oid, catalog_oid, number, text in fact_rows("descriptions"):
-        if number == "0":
-            found[_CATALOG_NAMES[int(catalog_oid)], int(oid)] = text
-            found.setdefault(("", int(oid)), text)
+    for oid, catalog_oid, number, text in _built_in_rows():
+        if number == 0:
+            found[_CATALOG_NAMES[catalog_oid], oid] = text
+            found.setdefault(("", oid), text)
     return MappingProxyType(found)
 
 
 @catalog_view("pg_description")
 def pg_description(ctx: ViewContext) -> Iterator[Row]:
-    for oid, catalog_oid, number, text in fact_rows("descriptions"):
-        yield (int(oid), int(catalog_oid), int(number), text)
+    yield from _built_in_rows()
     for schema in ctx.catalog.objects(Schema):
         if schema.comment is not None:
             yield (schema.oid, PG_NAMESPACE, 0, schema.comment)

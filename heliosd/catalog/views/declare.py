@@ -25,7 +25,9 @@ Row: TypeAlias = tuple[Any, ...]
 Rows: TypeAlias = Callable[["ViewContext"], Iterator[Row]]
 
 _MARK: Final = "__catalog_view__"
-_COLLATABLE: Final = frozenset({"name", "text", "varchar", "bpchar", "_text", "_name", "_varchar"})
+_COLLATABLE: Final = frozenset(
+    {"pg_node_tree", "name", "text", "varchar", "bpchar", "_text", "_name", "_varchar"}
+)
 
 
 @dataclass(frozen=True, slots=True)

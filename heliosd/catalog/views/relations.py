@@ -175,14 +175,19 @@ def pg_attribute(ctx: ViewContext) -> Iterator[Row]:
 def index_columns(catalog: Catalog, relation: IndexRelation) -> Iterator[Column]:
     """An index's columns as pg_attribute shows them."""
     table = catalog.table(relation.table)
-    number = expressions = 0
+    number = 0
+    taken: set[str] = set()
     for key in relation.index.keys:
         number += 1
         if key.attnum:
             name = table.column(key.attnum).name
         else:
-            expressions += 1
-            name = "expr" if expressions == 1 else f"expr{expressions - 1}"
+            base = name = key.name or "expr"
+            count = 0
+            while name in taken:
+                count += 1
+                name = f"{base}{count}"
+        taken.add(name)
         yield _index_column(table, key, number, name)
     for attnum in relation.index.included:
         number += 1

@@ -14,6 +14,7 @@ from heliosd.execute.utility.options import INDEX_OPTIONS, storage_options
 from heliosd.execute.utility.physical import new_tree_id
 from heliosd.execute.utility.stored_text import bind_index_expression, bind_index_predicate
 from heliosd.sql.bind.expression import collation_oid
+from heliosd.sql.bind.targets import UNNAMED, figure_name
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.modify import IndexElement
 from heliosd.sql.tree.window import NullsOrder, SortDirection
@@ -192,6 +193,7 @@ def _index_key(
         descending=descending,
         nulls_first=nulls_first,
         opclass=opclass,
+        name="" if attnum else _expression_name(element),
     )
 
 
@@ -223,14 +225,21 @@ def _included(table: Table, element: IndexElement) -> int:
     return column.attnum
 
 
+def _expression_name(element: IndexElement) -> str:
+    """`lower` for lower(x), `expr` where a SELECT would say ?column?."""
+    assert element.expression is not None
+    name = figure_name(element.expression)
+    return "expr" if name == UNNAMED else name
+
+
 def _index_name(table: Table, statement: tree.CreateIndex, is_taken: Callable[[str], bool]) -> str:
     """`t_a_b_idx`; a key that is an expression counts as `expr` or the function's name."""
     names: list[str] = []
     for element in (*statement.elements, *statement.include):
-        name = element.name or "expr"
+        base = name = element.name or _expression_name(element)
         number = 0
         while name in names:
             number += 1
-            name = f"{element.name or 'expr'}{number}"
+            name = f"{base}{number}"
         names.append(name)
     return choose_name(table.name, joined_columns(names), "idx", is_taken)

@@ -13,6 +13,7 @@ from heliosd.sql.bound import (
     SYSTEM_COLUMNS,
     Coalesce,
     Const,
+    Const,
     Expr,
     Param,
     Privilege,
@@ -264,8 +265,10 @@ class TableItem(Item):
         column = self.table.column_by_name.get(name)
         if column is None:
             number = SYSTEM_COLUMNS.get(name)
-            if number is None or isinstance(self.table, SystemView):
+            if number is None:
                 return None
+            if isinstance(self.table, SystemView):
+                return Const(self.table.oid, 26) if name == "tableoid" else None
             if name == "tableoid":
                 return Const(self.table.oid, SYSTEM_COLUMN_TYPES[name])
             raise not_supported(f"system column {name}", position=position)

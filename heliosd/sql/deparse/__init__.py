@@ -6,7 +6,7 @@ from typing import Any
 
 from heliosd.sql.bound import Expr
 from heliosd.sql.deparse.context import TextContext
-from heliosd.sql.deparse.expressions import ExpressionWriter, NameOf, bare
+from heliosd.sql.deparse.expressions import ExpressionWriter, NameOf
 from heliosd.sql.deparse.query import QueryWriter, RelationName, RelationText
 
 __all__ = ["RelationText", "TextContext", "deparse_expression", "deparse_query"]
@@ -26,8 +26,7 @@ def deparse_expression(
         pretty=pretty,
         query=lambda _query: "SELECT ...",
     )
-    text = writer.write(expression)
-    return bare(text) if pretty else text
+    return writer.write(expression, implicit=False)
 
 
 def deparse_query(

@@ -97,15 +97,32 @@ class ExpressionWriter:
         self.query = query
         self.windows = windows
 
-    def write(self, expression: Expr) -> str:
-        """The expression, in parentheses where PostgreSQL puts them."""
+    def write(self, expression: Expr, *, implicit: bool = True) -> str:
+        """The expression, in parentheses where PostgreSQL puts them.
+
+        `implicit`: casts that the binder added are written too. As in PostgreSQL that is so inside
+        calls and operators, where they say which overload is meant, not at the top.
+        """
+        if not implicit:
+            while isinstance(expression, Cast) and expression.form is not CastForm.EXPLICIT:
+                expression = expression.argument
         return _WRITERS[type(expression)](self, expression)
 
     def all(self, expressions: Iterable[Expr]) -> list[str]:
         return [self.write(each) for each in expressions]
 
     def enclosed(self, text: str) -> str:
-        return f"({text})"
+        """An operator's or test's text; pretty output leaves parentheses to `operand`."""
+        return text if self.pretty else f"({text})"
+
+    def operand(
+        self, node: Expr, parent: Expr, *, implicit: bool = True, is_left: bool = False
+    ) -> str:
+        """A part of `parent`: pretty output encloses it where precedence asks for it."""
+        text = self.write(node, implicit=implicit)
+        if self.pretty and not is_simple(node, parent, is_left=is_left):
+            return f"({text})"
+        return text
 
     # -- constants and casts -----------------------------------------------------------------
 
@@ -125,31 +142,27 @@ class ExpressionWriter:
         return f"{quoted}::{name}" if label and node.type != _UNKNOWN else quoted
 
     def cast(self, node: Cast) -> str:
-        """Explicit casts only; a length cast is part of the conversion inside it."""
-        if node.form is not CastForm.EXPLICIT:
-            return self.write(node.argument)
+        """A length cast is part of the conversion inside it."""
         argument = node.argument
         while (
             node.method is CastMethod.LENGTH
             and isinstance(argument, Cast)
-            and argument.form is CastForm.EXPLICIT
+            and argument.form is node.form
             and argument.type == node.type
         ):
             argument = argument.argument
         name = self.context.type_name(node.type, node.typmod)
         if isinstance(argument, Const) and argument.type == node.type:
             return f"{self.const(argument, label=False)}::{name}"
-        inner = self.write(argument)
-        if self.pretty and (isinstance(argument, Var | Const) or inner.startswith("(")):
-            return f"{inner}::{name}"
-        return f"({inner})::{name}"
+        inner = self.operand(argument, node, implicit=False)
+        return f"{inner}::{name}" if self.pretty else f"({inner})::{name}"
 
     # -- calls -------------------------------------------------------------------------------
 
     def call(self, node: Call) -> str:
         target = node.target
         if isinstance(target, SqlOperator):
-            return self.operator(target.name, node.arguments)
+            return self.operator(target.name, node)
         arguments = self.all(node.arguments)
         if node.form is CallForm.SQL_SYNTAX:
             syntax = _SQL_SYNTAX.get(target.name)
@@ -159,11 +172,12 @@ class ExpressionWriter:
             arguments[-1] = "VARIADIC " + arguments[-1]
         return f"{function_name(target.name)}({', '.join(arguments)})"
 
-    def operator(self, name: str, arguments: Sequence[Expr]) -> str:
+    def operator(self, name: str, node: Call) -> str:
+        arguments = node.arguments
         if len(arguments) == 1:
-            return self.enclosed(f"{name} {self.write(arguments[0])}")
-        left, right = self.all(arguments)
-        return self.enclosed(f"{left} {name} {right}")
+            return self.enclosed(f"{name} {self.operand(arguments[0], node)}")
+        left = self.operand(arguments[0], node, is_left=True)
+        return self.enclosed(f"{left} {name} {self.operand(arguments[1], node)}")
 
     def aggregate(self, node: AggregateCall) -> str:
         name = function_name(node.aggregate.name)
@@ -224,12 +238,12 @@ class ExpressionWriter:
     def list_test(self, node: InList) -> str:
         items = ", ".join(self.all(node.items))
         word = "<> ALL" if node.negated else "= ANY"
-        return self.enclosed(f"{self.write(node.argument)} {word} (ARRAY[{items}])")
+        return self.enclosed(f"{self.operand(node.argument, node)} {word} (ARRAY[{items}])")
 
     def boolean_test(self, node: BooleanTest) -> str:
         word = {True: "TRUE", False: "FALSE", None: "UNKNOWN"}[node.value]
         negation = "NOT " if node.negated else ""
-        return self.enclosed(f"{self.write(node.argument)} IS {negation}{word}")
+        return self.enclosed(f"{self.operand(node.argument, node)} IS {negation}{word}")
 
     def case(self, node: Case) -> str:
         parts = ["CASE"]
@@ -285,22 +299,36 @@ def _compared_value(condition: Expr) -> Expr:
     return condition
 
 
-def bare(text: str) -> str:
-    """`text` without the parentheses around all of it."""
-    if not text.startswith("("):
-        return text
-    depth = 0
-    quote = ""
-    for place, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        else:
-            depth += (character == "(") - (character == ")")
-            if depth == 0:
-                return text[1:-1] if place == len(text) - 1 else text
-    return text
+def is_simple(node: Expr, parent: Expr, *, is_left: bool) -> bool:
+    """Needs no parentheses as a part of `parent` (ruleutils' isSimpleNode)."""
+    in_junction = isinstance(parent, And | Or | Not)
+    match node:
+        case Cast():
+            return is_simple(node.argument, parent, is_left=is_left)
+        case Call() if isinstance(node.target, SqlOperator):
+            if isinstance(parent, Call) and isinstance(parent.target, SqlOperator):
+                return _binds_tighter(node, parent, is_left=is_left)
+            return in_junction
+        case NullTest() | BooleanTest() | DistinctTest() | SubLink():
+            return in_junction
+        case And() | Not():
+            return isinstance(parent, And | Or)
+        case Or():
+            return isinstance(parent, Or)
+        case InList() | ArrayTest() | RowCompare():
+            return False
+    return True
+
+
+def _binds_tighter(node: Call, parent: Call, *, is_left: bool) -> bool:
+    """`a * b + c` and `a - b - c` need no parentheses; of other operators nobody knows."""
+    if len(node.arguments) != 2 or len(parent.arguments) != 2:
+        return False
+    rank = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2}
+    mine, other = rank.get(node.target.name, 0), rank.get(parent.target.name, 0)
+    if not mine or not other:
+        return False
+    return mine > other or (mine == other and is_left)
 
 
 def function_name(name: str) -> str:
@@ -317,7 +345,8 @@ def direction(descending: bool, nulls_first: bool) -> str:  # noqa: FBT001  (two
 
 def _junction(word: str) -> Callable[[ExpressionWriter, Any], str]:
     def write(writer: ExpressionWriter, node: Any) -> str:
-        return writer.enclosed(f" {word} ".join(writer.all(node.arguments)))
+        parts = [writer.operand(each, node, implicit=False) for each in node.arguments]
+        return writer.enclosed(f" {word} ".join(parts))
 
     return write
 
@@ -342,7 +371,8 @@ def _slice(w: ExpressionWriter, node: Slice) -> str:
 
 def _distinct(w: ExpressionWriter, node: DistinctTest) -> str:
     word = "NOT DISTINCT" if node.negated else "DISTINCT"
-    return w.enclosed(f"{w.write(node.left)} IS {word} FROM {w.write(node.right)}")
+    left, right = w.operand(node.left, node), w.operand(node.right, node)
+    return w.enclosed(f"{left} IS {word} FROM {right}")
 
 
 def _row_compare(w: ExpressionWriter, node: RowCompare) -> str:
@@ -353,7 +383,8 @@ def _row_compare(w: ExpressionWriter, node: RowCompare) -> str:
 def _array_test(w: ExpressionWriter, node: ArrayTest) -> str:
     word = "ALL" if node.all else "ANY"
     array = w.write(node.array)
-    return w.enclosed(f"{w.write(node.argument)} {node.operator.name} {word} ({array})")
+    left = w.operand(node.argument, node)
+    return w.enclosed(f"{left} {node.operator.name} {word} ({array})")
 
 
 def _array(w: ExpressionWriter, node: ArrayConstructor) -> str:
@@ -383,9 +414,9 @@ _WRITERS: Final[Mapping[type, Callable[[ExpressionWriter, Any], str]]] = Mapping
         ),
         And: _junction("AND"),
         Or: _junction("OR"),
-        Not: lambda w, n: w.enclosed(f"NOT {w.write(n.argument)}"),
+        Not: lambda w, n: w.enclosed(f"NOT {w.operand(n.argument, n, implicit=False)}"),
         NullTest: lambda w, n: w.enclosed(
-            f"{w.write(n.argument)} IS {'NOT ' if n.negated else ''}NULL"
+            f"{w.operand(n.argument, n)} IS {'NOT ' if n.negated else ''}NULL"
         ),
         BooleanTest: ExpressionWriter.boolean_test,
         DistinctTest: _distinct,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliosd.errors import not_supported
-from heliosd.sql.bound import Expr, SubLink, Var, WholeRow
+from heliosd.sql.bound import Expr, Var, WholeRow
 from heliosd.sql.bound.queries import (
     CteRel,
     FunctionRel,
@@ -31,7 +31,7 @@ from heliosd.sql.bound.queries import (
 )
 from heliosd.sql.bound.walk import from_leaves
 from heliosd.sql.deparse.context import TextContext
-from heliosd.sql.deparse.expressions import ExpressionWriter, bare, direction
+from heliosd.sql.deparse.expressions import ExpressionWriter, direction
 from heliosd.types.quoting import quote_identifier
 
 
@@ -198,13 +198,11 @@ class QueryWriter:
         return text
 
     def _target(self, write: ExpressionWriter, target: Any, name: str) -> str:
-        expression: Expr = target.expression
+        expression: Any = target.expression
         text = write.write(expression)
-        if isinstance(expression, Var) and expression.column >= 0:
-            if self.columns[expression.rel][expression.column] == name:
-                return text
-        elif self.pretty and not isinstance(expression, SubLink):
-            text = bare(text)
+        is_column = isinstance(expression, Var) and expression.column >= 0
+        if is_column and self.columns[expression.rel][expression.column] == name:
+            return text
         return f"{text} AS {quote_identifier(name)}"
 
     def _grouping_sets(self, write: ExpressionWriter, query: Select) -> str:
@@ -217,9 +215,9 @@ class QueryWriter:
         if order:
             text += self._line("ORDER BY", ", ".join(order), indent)
         if query.offset is not None:
-            text += self._line("OFFSET", write.write(query.offset), indent)
+            text += self._line("OFFSET", write.write(query.offset, implicit=False), indent)
         if query.limit is not None:
-            limit = write.write(query.limit)
+            limit = write.write(query.limit, implicit=False)
             if query.with_ties:
                 text += self._line("FETCH FIRST", f"({limit}) ROWS WITH TIES", indent)
             else:
@@ -341,5 +339,4 @@ class QueryWriter:
         return text if self.pretty else f"({text})"
 
     def _condition(self, write: ExpressionWriter, condition: Expr) -> str:
-        text = write.write(condition)
-        return bare(text) if self.pretty else text
+        return write.write(condition, implicit=False)
