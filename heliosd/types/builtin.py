@@ -21,6 +21,7 @@ from heliosd.types import (
     numeric,
     object_ids,
     pattern,
+    powers,
     pseudo,
     text,
 )
@@ -50,6 +51,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     json,
     jsonb_operators,
     pattern,
+    powers,
     object_ids,
     pseudo,
     array,
