@@ -31,6 +31,8 @@ class Reading(Protocol):
     roots: Roots
     xid: int
 
+    def check_slice(self) -> None: ...
+
 
 class Snapshot:
     """See `transaction.snapshot`. Release it: a forgotten one keeps pages and old versions."""
@@ -203,9 +205,14 @@ class Snapshot:
         for stream in writes.streams(span, self.command, self._pages, reverse=False):
             own = cursor.overlay(own, stream)
         for keys, rows in own:
-            for key, row in zip(keys, rows, strict=True):
+            self.transaction.check_slice()
+            total += len(rows) - rows.count(None)
+            below = KeyRange(keys[0], keys[-1], high_inclusive=True)
+            if not cursor.count_range(tree, below, self._pages):
+                continue
+            for key in keys:
                 leaf = find_leaf(tree.ref, key, tree.spec, self._pages)
-                total += (row is not None) - (index_in(leaf, key) >= 0)
+                total -= index_in(leaf, key) >= 0
         return total
 
     def nth(
@@ -226,6 +233,7 @@ class Snapshot:
             if n < len(keys):
                 return keys[n], rows[n]
             n -= len(keys)
+            self.transaction.check_slice()
         return None
 
 

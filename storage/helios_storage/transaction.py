@@ -152,6 +152,10 @@ class Transaction:
         self._savepoint_marks: list[tuple[dict[int, TreeSpec | None], dict[tuple[int, Key], Key]]]
         self._savepoint_marks = []
 
+    def check_slice(self) -> None:
+        """Give way to others when the slice is used up."""
+        self.manager.scheduler.check_slice()
+
     # --- reading
 
     def snapshot(self, *, newest: bool = False) -> Snapshot:
