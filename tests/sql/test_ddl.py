@@ -80,7 +80,8 @@ SCRIPTS = {
         select * from g order by 1;
     """,
     "checks": """
-        create table c (a int check (a > 0), b int, check (a < b), constraint named check (b < 100));
+        create table c (a int check (a > 0), b int, check (a < b),
+          constraint named check (b < 100));
         insert into c values (1, 2);
         insert into c values (0, 2);
         insert into c values (3, 2);
@@ -140,7 +141,8 @@ SCRIPTS = {
     """,
     "foreign keys": """
         create table parent (id int primary key, code text unique);
-        create table child (id int primary key, p int references parent, c text references parent (code));
+        create table child (id int primary key, p int references parent,
+          c text references parent (code));
         insert into parent values (1, 'a'), (2, 'b');
         insert into child values (1, 1, 'a');
         insert into child values (2, 3, 'a');
@@ -155,7 +157,8 @@ SCRIPTS = {
         create table bad (x int, y int, foreign key (x, y) references parent);
         create table bad (x int, foreign key (nosuch) references parent);
         alter table child drop constraint child_p_fkey;
-        alter table child add foreign key (p) references parent on delete cascade on update set null;
+        alter table child add foreign key (p) references parent
+          on delete cascade on update set null;
         delete from parent where id = 1;
         select * from child;
         alter table child add constraint again foreign key (id) references parent;
@@ -236,7 +239,8 @@ SCRIPTS = {
         alter table e alter a drop not null;
     """,
     "renames": """
-        create table r (a int primary key, b int check (b > 0), c int generated always as (b + 1) stored);
+        create table r (a int primary key, b int check (b > 0),
+          c int generated always as (b + 1) stored);
         create index on r ((a + b)) where b > 5;
         alter table r rename column b to bb;
         insert into r values (1, 0);
@@ -304,7 +308,8 @@ SCRIPTS = {
         select count(*) from tt;
     """,
     "like": """
-        create table base (id serial primary key, v text not null default 'd' check (v <> ''), u int unique);
+        create table base (id serial primary key, v text not null default 'd' check (v <> ''),
+          u int unique);
         create table l1 (like base);
         create table l2 (like base including all);
         insert into l1 values (1, '', 1);

@@ -25,11 +25,13 @@ SCRIPTS = {
         create view x as select $1::int;
         create view y (a) as select id, v from t;
         select a, v from y order by a;
-        create view z as with q as (select max(id) as m from t) select t.* from t join q on t.id = q.m;
+        create view z as with q as (select max(id) as m from t)
+          select t.* from t join q on t.id = q.m;
         select * from z;
         select pg_get_viewdef('z'::regclass);
         select pg_get_viewdef('w'::regclass, true);
-        create view agg as select v, count(*) as n, sum(id) from t group by v having count(*) > 0 order by v;
+        create view agg as select v, count(*) as n, sum(id) from t group by v
+          having count(*) > 0 order by v;
         select * from agg;
         select pg_get_viewdef('agg'::regclass);
         create view un as select id from t union all select 5 order by 1;
@@ -100,7 +102,8 @@ SCRIPTS = {
         drop sequence f;
         drop sequence f cascade;
         insert into g default values returning a;
-        select sequencename, data_type::text, start_value, min_value, max_value, increment_by, cycle, last_value
+        select sequencename, data_type::text, start_value, min_value, max_value, increment_by,
+          cycle, last_value
           from pg_sequences order by 1;
         select currval('nosuch');
         create sequence never;
