@@ -51,9 +51,7 @@ def table(oid: int, name: str, columns: dict[str, tuple[str, int]], **more: Any)
     constraints: tuple[Constraint, ...] = ()
     if key:
         keys = tuple(IndexKey(attnum=n) for n in key)
-        indexes = (
-            Index(oid=oid + 1, name=f"{name}_pkey", keys=keys, unique=True, primary=True),
-        )
+        indexes = (Index(oid=oid + 1, name=f"{name}_pkey", keys=keys, unique=True, primary=True),)
         constraints = (
             Constraint(oid=oid + 2, name=f"{name}_pkey", kind="p", columns=key, index=oid + 1),
         )

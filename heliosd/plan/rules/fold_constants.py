@@ -8,13 +8,14 @@ A call that raises is left alone: it raises when, and only if, it is reached.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from types import CodeType
 from typing import Any, Final
 
 from heliosd.errors import SqlError
 from heliosd.functions.builtin import ROW_FUNCTIONS
-from heliosd.plan.nodes import Plan
+from heliosd.plan.nodes import Filter, Join, JoinKind, Plan
 from heliosd.plan.walk import map_node, map_subplans
 from heliosd.sql.bound import (
     BOOL,
@@ -39,7 +40,27 @@ SIZE_MAX: Final = 10_000
 
 def apply(plan: Plan) -> Plan:
     """Fold every expression of the plan and of its subqueries."""
-    return map_node(plan, apply, fold)
+    plan = map_node(plan, apply, fold)
+    if isinstance(plan, Filter):
+        kept = _conjuncts(plan.predicates)
+        return replace(plan, predicates=kept) if kept else plan.input
+    if isinstance(plan, Join) and plan.kind is not JoinKind.NULL_AWARE_ANTI:
+        return replace(plan, predicates=_conjuncts(plan.predicates))
+    return plan
+
+
+def _conjuncts(predicates: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """Without what is always true, ANDs taken apart; what never holds stands alone."""
+    kept: list[Expr] = []
+    for predicate in predicates:
+        if isinstance(predicate, And):
+            kept.extend(_conjuncts(predicate.arguments))
+        elif isinstance(predicate, Const) and predicate.value is not True:
+            # FALSE and NULL alike let no row through.
+            return (Const(False, BOOL),)
+        elif not (isinstance(predicate, Const) and predicate.value is True):
+            kept.append(predicate)
+    return tuple(kept)
 
 
 def fold(expression: Expr) -> Expr:

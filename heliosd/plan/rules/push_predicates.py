@@ -32,7 +32,7 @@ from heliosd.plan.nodes import (
     ValuesScan,
     With,
 )
-from heliosd.plan.walk import expression_vars, map_inputs, rewrite, used_rels
+from heliosd.plan.walk import expression_vars, map_inputs, parameters_of, rewrite, used_rels
 from heliosd.sql.bound import Expr, Var, WholeRow
 
 Predicates = tuple[Expr, ...]
@@ -92,7 +92,7 @@ def _split(
 
 
 def _join(plan: Join, predicates: Predicates) -> Plan:
-    plan = _simplified(plan, predicates)
+    plan = _simplified(_unlateral(plan), predicates)
     left, right = given_rels(plan.left), given_rels(plan.right)
     kind = plan.kind
     to_left: list[Expr] = []
@@ -128,6 +128,23 @@ def _join(plan: Join, predicates: Predicates) -> Plan:
         predicates=tuple(here),
     )
     return _filtered(joined, tuple(above))
+
+
+def _unlateral(plan: Join) -> Join:
+    """A lateral side that names the other one in its own WHERE only is a plain join."""
+    if not plan.lateral or plan.kind not in (JoinKind.INNER, JoinKind.LEFT):
+        return plan
+    right = plan.right
+    if not isinstance(right, Filter):
+        return plan
+    left = given_rels(plan.left)
+    inside = given_rels(right)
+    moved = [p for p in right.predicates if used_rels(p) & left and used_rels(p) & inside]
+    kept = tuple(p for p in right.predicates if p not in moved)
+    below = Filter(right.input, kept) if kept else right.input
+    if any(var.rel in left for var in parameters_of(below)):
+        return plan
+    return replace(plan, right=below, predicates=(*plan.predicates, *moved), lateral=False)
 
 
 _KEEPS_LEFT = frozenset(
