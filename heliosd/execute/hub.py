@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,12 +24,14 @@ from typing import Any, Final, TypeVar
 from greenlet import getcurrent, greenlet
 
 from helios_storage.scheduler import Blocked, Event
+from heliosd.errors import OUT_OF_MEMORY, SqlError
 
 Result = TypeVar("Result")
 
 SLICE_NS: Final = 500_000
 # Short work counts as "keeps arriving" for this long after the last of it.
 ACTIVE_NS: Final = 5_000_000
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Task(greenlet):  # type: ignore[misc]  # greenlet ships no types
@@ -39,6 +42,8 @@ class Task(greenlet):  # type: ignore[misc]  # greenlet ships no types
     ticket: int
     cancellable: bool
     hub: Hub
+    # Anonymous memory at the task's first slice end; -1 before it.
+    memory_base_bytes: int
 
     def cancel(self, error: BaseException) -> None:
         """Throw `error` out of the call in which this task waits, or at its next check."""
@@ -62,6 +67,11 @@ class Hub:
         self._slice_end_ns = 0
         self._last_activity_ns = 0
         self._seen_activity = 0
+        # What one statement may make the process grow by (S-26); 0: no bound.
+        self.statement_memory_bytes = 0
+        # Memory that grows for everybody: pages in the cache. Set by whoever opens the storage.
+        self.shared_bytes: Callable[[], int] = int
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         # Connections add one for each readable event: the sign that short work keeps arriving.
         self.activity = 0
 
@@ -78,6 +88,7 @@ class Hub:
         task.ticket = 0
         task.cancellable = False
         task.deadline_ns = perf_counter_ns() + SLICE_NS
+        task.memory_base_bytes = -1
         task.switch()
         return task
 
@@ -131,9 +142,7 @@ class Hub:
         self._suspend(task, cancellable=False)
         return future.result()
 
-    def start_in_thread(
-        self, function: Callable[..., Result], *args: Any
-    ) -> Callable[[], Result]:
+    def start_in_thread(self, function: Callable[..., Result], *args: Any) -> Callable[[], Result]:
         """Start `function` in the pool and go on; the answer waits for its result."""
         future: Future[Result] = self._pool.submit(function, *args)
 
@@ -155,6 +164,8 @@ class Hub:
         if now < task.deadline_ns and task.pending is None:
             return
         self._raise_pending(task)
+        if self.statement_memory_bytes:
+            self._check_memory(task)
         self._next_ticket(task)
         self._slice_end_ns = now
         self._yielded.append(task)
@@ -163,6 +174,25 @@ class Hub:
             self._loop.call_soon(self._turn)
         # Its turn comes within a millisecond or so per waiting task: that is soon enough to cancel.
         self._suspend(task, cancellable=False)
+
+    def _check_memory(self, task: Task) -> None:
+        """53200 when this task's run has made the process grow past the bound (2 us a slice).
+
+        An estimate: what other long statements take meanwhile counts too, so the bound is a net
+        under the machine, not an account. Nothing finer stops every way of holding rows.
+        """
+        pages = os.pread(self._statm, 128, 0).split()
+        anonymous = (int(pages[1]) - int(pages[2])) * _PAGE_BYTES - self.shared_bytes()
+        if task.memory_base_bytes < 0:
+            task.memory_base_bytes = anonymous
+        elif anonymous - task.memory_base_bytes > self.statement_memory_bytes:
+            task.memory_base_bytes = anonymous
+            limit = self.statement_memory_bytes >> 20
+            raise SqlError(
+                OUT_OF_MEMORY,
+                "out of memory",
+                detail=f"The statement holds more than {limit} MB (helios.statement_memory).",
+            )
 
     def wake(self, task: Task, ticket: int) -> None:
         """Let `task` go on in the loop's next round, unless it has gone on already."""
@@ -178,6 +208,7 @@ class Hub:
     def close(self) -> None:
         """Stop the thread pool; its running calls end first."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        os.close(self._statm)
 
     def _turn(self) -> None:
         """Give the next slice, or spin while it is the others' time."""

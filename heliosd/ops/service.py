@@ -17,11 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from helios_storage.storage import Storage
-
 from helios_protocol.connection import Limits
 from helios_storage.keyring import GivenKey, KeyFile, KeyKind, KeySource, parse_key
 from helios_storage.options import MEGABYTE, StorageOptions
+from helios_storage.storage import Storage
 from heliosd.catalog.bootstrap import open_catalog
 from heliosd.catalog.lookup import SharedCatalog
 from heliosd.catalog.trees import allocate_oid
@@ -40,6 +39,7 @@ from heliosd.session.buckets import Buckets, KeyExtractor, RateLimit
 from heliosd.session.clock import now_us
 from heliosd.session.instance import Instance, SessionLimits
 from heliosd.settings.server import ServerSettings as S
+from heliosd.settings.session import SessionSettings
 from heliosd.settings.sources import ConfigurationError, ServerConfiguration
 from heliosd.sql.bind.resolve import Resolver
 from heliosd.types.builtin import TYPES
@@ -149,6 +149,8 @@ class Service:
         limit = RateLimit(
             value(S.max_requests), float(value(S.window_duration)), value(S.burst_capacity)
         )
+        hub.statement_memory_bytes = value(SessionSettings.statement_memory) * MEGABYTE
+        hub.shared_bytes = lambda: storage.cache_bytes
         instance = Instance(
             storage=storage,
             catalog=catalog,
@@ -169,7 +171,9 @@ class Service:
                 superuser_reserved=value(S.superuser_reserved_connections),
             ),
         )
-        self._metrics.active_connections.read = lambda: float(len(instance.backends))
+        metrics = self._metrics
+        metrics.active_connections.read = lambda: float(len(instance.backends))
+        metrics.cache_bytes.read = lambda: float(storage.cache_bytes)
         return instance
 
     def _listener(self, instance: Instance, files: CertificateFiles) -> Listener:

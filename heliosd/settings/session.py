@@ -191,6 +191,7 @@ class SessionSettings:
         unit="MB",
         minimum=1,
         maximum=_MAX,
+        context=SettingContext.START,
         own=True,
     )
     temp_file_limit = Setting(

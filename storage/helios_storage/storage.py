@@ -162,6 +162,11 @@ class Storage:
         self.commits.when_durable(lsn, callback)
 
     @property
+    def cache_bytes(self) -> int:
+        """Pages in memory, Python's overhead included."""
+        return self.cache.used_bytes
+
+    @property
     def locks(self) -> LockManager:
         """Row and object locks of all transactions."""
         return self.manager.locks
