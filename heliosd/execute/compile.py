@@ -19,6 +19,7 @@ from heliosd.execute import (
     row_program_window,
 )
 from heliosd.execute.expression_forms import FORMS
+from heliosd.execute.plan_walk import every_node, own_expressions
 from heliosd.execute.program import Modified, Parameters, Row, plan_is_stale
 from heliosd.execute.row_program import (
     Flow,
@@ -30,8 +31,7 @@ from heliosd.execute.row_program import (
 from heliosd.execute.row_program_modify import write_modification
 from heliosd.execute.row_program_subplan import compile_subplan
 from heliosd.functions.builtin import ROW_FUNCTIONS
-from heliosd.plan.columns import all_nodes, node_expressions
-from heliosd.plan.nodes import SubPlan
+from heliosd.plan.columns import all_nodes
 from heliosd.plan.physical import (
     CountRows,
     DeleteRows,
@@ -204,26 +204,10 @@ def is_point(root: PhysicalNode) -> bool:
     for node in every_node(root):
         if isinstance(node, InsertRows | UpdateRows | DeleteRows):
             return False
-        for expression in _expressions(node):
+        for expression in own_expressions(node):
             if _is_volatile(expression):
                 return False
     return True
-
-
-def every_node(root: Any) -> Iterator[Any]:
-    """The nodes of a plan, those of subqueries in expressions included."""
-    for node in all_nodes(root):
-        yield node
-        for expression in _expressions(node):
-            for item in walk(expression):
-                if isinstance(item, SubPlan):
-                    yield from every_node(item.plan)
-
-
-def _expressions(node: Any) -> Iterator[Any]:
-    for name in node.__dataclass_fields__:
-        if name not in ("statement", "estimate"):
-            yield from node_expressions(getattr(node, name))
 
 
 def _is_volatile(expression: Any) -> bool:
@@ -337,7 +321,7 @@ def _is_point_modification(c: ProgramCompiler, node: PhysicalNode) -> bool:
     for below in every_node(source):
         if isinstance(below, NestedLoop | Limit):
             return False
-        if any(_is_volatile(e) for e in _expressions(below)):
+        if any(_is_volatile(e) for e in own_expressions(below)):
             return False
     return True
 

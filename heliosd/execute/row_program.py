@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from heliosd.errors import not_supported
+from heliosd.errors import SqlError, not_supported
 from heliosd.execute.expressions import Code, ExpressionCompiler, Types, local
 from heliosd.execute.source import Module, Writer
 from heliosd.plan.columns import ColumnKey, all_nodes, columns_of, free_columns
@@ -40,6 +40,17 @@ BATCH_ROWS: Final = 128
 """A program hands out its rows in lists of about so many."""
 DEPTH_MAX: Final = 7
 """A pipeline with more loops than this is cut in two functions (CPython nests 20 blocks)."""
+
+KEPT_ROWS_MAX: Final = 5_000_000
+"""Rows that one node of a statement may keep (sort, hash table, groups): about a gigabyte."""
+
+
+def too_many_rows() -> None:
+    """A statement keeps more rows than one may."""
+    raise SqlError(
+        "53200", "out of memory", detail=f"A statement may keep {KEPT_ROWS_MAX} rows at once."
+    )
+
 
 Needed: TypeAlias = frozenset[ColumnKey]
 
@@ -95,6 +106,8 @@ class ProgramCompiler:
         self.cells = 0
         self.ctes: dict[int, tuple[int, str | None, tuple[Var, ...]]] = {}
         """WITH query number -> (cell, the call that makes its rows, its outputs)."""
+        self.streams: dict[int, tuple[Physical, tuple[Var, ...]]] = {}
+        """WITH queries that stand in the place of their only reader."""
 
     # -- expressions -----------------------------------------------------------------------------
 
@@ -261,6 +274,18 @@ class ProgramCompiler:
         self.produce(node, needed, replace(inside, stop=lambda: writer.line("return out")), consume)
         writer.line("return out")
         return call, keys
+
+    def kept(self, flow: Flow, *names: str) -> Flow:
+        """The flow for an input whose rows are kept in these lists or dicts: 53200 past a limit."""
+        limit = self.slot(KEPT_ROWS_MAX)
+        refuse = self.slot(too_many_rows)
+
+        def check() -> None:
+            for name in names:
+                with flow.writer.block(f"if len({name}) > {limit}:"):
+                    flow.writer.line(f"{refuse}()")
+
+        return replace(flow, stop=None, flush=check)
 
     def cell(self) -> int:
         """A new cell of the execution's state."""

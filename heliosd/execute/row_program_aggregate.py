@@ -105,7 +105,7 @@ def _groups(
     def inside(at: Flow) -> None:
         shape.collect(at, groups, range(len(node.keys)))
 
-    c.produce(node.input, _read(node, used), flow.inner(), inside)
+    c.produce(node.input, _read(node, used), c.kept(flow, groups), inside)
     shape.hand_out(flow, groups, consume, needed)
 
 
@@ -201,7 +201,7 @@ def _grouping_sets(
             else:
                 _collect_all(c, shape, at, groups)
 
-    c.produce(node.input, _read(node, used), inside_flow.inner(), inside)
+    c.produce(node.input, _read(node, used), c.kept(inside_flow, *dicts), inside)
     for shape, groups, keys in zip(shapes, dicts, node.sets, strict=True):
         if not keys:
             inits = [init for _, step in steps for init in step.init]

@@ -320,7 +320,7 @@ def _build(
         else:
             add()
 
-    c.produce(node.right, right_needed, inside.inner(), each)
+    c.produce(node.right, right_needed, c.kept(inside, table), each)
     writer.line(f"return {table}")
     return call, keys
 
@@ -422,7 +422,7 @@ def _null_aware(
         text, _ = hash_key(c, [node.keys[0].right], at)
         writer.line(f"out.add({text})")
 
-    c.produce(node.right, right_needed, inside.inner(), each)
+    c.produce(node.right, right_needed, c.kept(inside, "out"), each)
     writer.line("return out")
     table = c.module.name("r")
     flow.writer.line(f"{table} = {call}")
@@ -525,7 +525,7 @@ def _build_flagged(
         else:
             writer.line(add)
 
-    c.produce(node.right, right_needed, inside.inner(), each)
+    c.produce(node.right, right_needed, c.kept(inside, "out"), each)
     writer.line(f"return {table}, out")
     return call, keys
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from heliosd.execute import loops, set_functions
 from heliosd.execute.expressions import Code, local
+from heliosd.execute.plan_walk import every_node
 from heliosd.execute.row_program import (
     Consume,
     Flow,
@@ -19,7 +21,7 @@ from heliosd.execute.row_program import (
     unpacking,
     vars_needed,
 )
-from heliosd.plan.columns import WHOLE_ROW, ColumnKey, free_columns, given_rels
+from heliosd.plan.columns import WHOLE_ROW, ColumnKey, all_nodes, free_columns, given_rels
 from heliosd.plan.physical import (
     CteScan,
     DeleteRows,
@@ -32,6 +34,9 @@ from heliosd.plan.physical import (
     UpdateRows,
     With,
 )
+
+if TYPE_CHECKING:
+    from heliosd.sql.bound import Var
 
 
 def output_keys(node: Physical, width: int) -> list[ColumnKey]:
@@ -144,7 +149,7 @@ def _combined(c: ProgramCompiler, node: SetOperation, flow: Flow) -> str:
         def consume(at: Flow, name: str = name, order: list[ColumnKey] = order) -> None:
             writer.line(f"{name}.append({tuple_of(at.columns[k].text for k in order)})")
 
-        c.produce(side, frozenset(order), inside.inner(), consume)
+        c.produce(side, frozenset(order), c.kept(inside, name), consume)
     function = {
         ("union", False): set_functions.union,
         ("intersect", False): set_functions.intersect,
@@ -169,6 +174,10 @@ def produce_with(
     writer = flow.writer
     changing: list[KeptCte] = []
     for cte in node.ctes:
+        if isinstance(cte.plan, Recursive) and _references(node, cte.number) == 1:
+            # Read once: its rows are handed on as they are made, so that LIMIT can end them.
+            c.streams[cte.number] = (cte.plan, tuple(cte.outputs))
+            continue
         cell = c.cell()
         outer = free_columns(cte.plan) & set(flow.columns)
         call = _cte_rows(c, cte, flow)
@@ -188,6 +197,21 @@ def produce_with(
     c.produce(node.input, needed, flow, consume)
 
 
+def _references(node: With, number: int) -> int:
+    """How often a WITH query is read, from outside itself; a read inside a subquery counts twice.
+
+    (A subquery may run once per row.)
+    """
+    own = next(cte.plan for cte in node.ctes if cte.number == number)
+    inside = {id(item) for item in all_nodes(own)}
+    direct = {id(item) for item in all_nodes(node)}
+    count = 0
+    for item in every_node(node):
+        if isinstance(item, CteScan) and item.rel.cte == number and id(item) not in inside:
+            count += 1 if id(item) in direct else 2
+    return count
+
+
 def _cte_rows(c: ProgramCompiler, cte: KeptCte, flow: Flow) -> str:
     """A function that returns a WITH query's rows as a list of tuples of its outputs."""
     writer, inside, call = c.function(cte.plan, flow, "with query")
@@ -201,8 +225,8 @@ def _cte_rows(c: ProgramCompiler, cte: KeptCte, flow: Flow) -> str:
         row = tuple_of(at.columns[(v.rel, v.column)].text for v in cte.outputs)
         writer.line(f"out.append({row})")
 
-    stop_flow = Flow(writer, inside.columns, stop=lambda: writer.line("return out"))
-    c.produce(cte.plan, vars_needed(cte.outputs), stop_flow, consume)
+    kept = replace(c.kept(inside, "out"), stop=lambda: writer.line("return out"))
+    c.produce(cte.plan, vars_needed(cte.outputs), kept, consume)
     writer.line("return out")
     return call
 
@@ -210,6 +234,10 @@ def _cte_rows(c: ProgramCompiler, cte: KeptCte, flow: Flow) -> str:
 def produce_cte_scan(
     c: ProgramCompiler, node: CteScan, needed: Needed, flow: Flow, consume: Consume
 ) -> None:
+    stream = c.streams.get(node.rel.cte)
+    if stream is not None and not node.rel.recursive:
+        _stream(c, node, stream, needed, flow, consume)
+        return
     cell, call, outputs = c.ctes[node.rel.cte]
     writer = flow.writer
     writer.first("check = ctx.check_slice")
@@ -236,6 +264,35 @@ def produce_cte_scan(
                 consume(at)
         if flow.flush is not None:
             flow.flush()
+
+
+def _stream(
+    c: ProgramCompiler,
+    node: CteScan,
+    stream: tuple[Physical, tuple[Var, ...]],
+    needed: Needed,
+    flow: Flow,
+    consume: Consume,
+) -> None:
+    """A WITH query in the place of its only reader."""
+    plan, outputs = stream
+    rel = node.rel.rel
+    wanted = needed | needed_by(node.predicates)
+    whole = (rel, WHOLE_ROW) in wanted
+    used = [i for i in range(len(outputs)) if whole or (rel, i) in wanted]
+
+    def inside(at: Flow) -> None:
+        columns = {(rel, i): at.columns[(outputs[i].rel, outputs[i].column)] for i in used}
+        if whole:
+            name = c.module.name("v")
+            row = tuple_of(columns[(rel, i)].text for i in used)
+            flow.writer.line(f"{name} = {row}")
+            columns[(rel, WHOLE_ROW)] = local(name, nullable=False)
+        here = at.plus(columns)
+        with c.filtered(node.predicates, here):
+            consume(here)
+
+    c.produce_cut(plan, vars_needed(outputs[i] for i in used), flow, inside)
 
 
 def produce_recursive(
@@ -277,8 +334,8 @@ def _list_function(c: ProgramCompiler, node: Physical, width: int, flow: Flow) -
     def consume(at: Flow) -> None:
         writer.line(f"out.append({tuple_of(at.columns[k].text for k in order)})")
 
-    stop_flow = Flow(writer, inside.columns, stop=lambda: writer.line("return out"))
-    c.produce(node, frozenset(order), stop_flow, consume)
+    kept = replace(c.kept(inside, "out"), stop=lambda: writer.line("return out"))
+    c.produce(node, frozenset(order), kept, consume)
     writer.line("return out")
     return call
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from heliosd.execute import loops, scan_functions
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import (
+    KEPT_ROWS_MAX,
     Consume,
     Flow,
     Needed,
@@ -17,6 +19,7 @@ from heliosd.execute.row_program import (
     ProgramCompiler,
     given,
     needed_by,
+    too_many_rows,
     tuple_of,
     unpacking,
 )
@@ -147,7 +150,7 @@ def produce_sort(
             with writer.block(f"if {top} >= 0 and len({rows}) > {top} + {top} + 1000:"):
                 writer.line(f"{rows} = {sort}({rows}, {passes_slot}, check)[:{top}]")
 
-    c.produce(node.input, read, flow.inner(), inside)
+    c.produce(node.input, read, c.kept(flow, rows), inside)
     c.module.fill(passes_slot, pass_functions(made))
     writer.line(f"{rows} = {sort}({rows}, {passes_slot}, check)")
     ignored = ["r0"] * count[0] if count else []
@@ -249,7 +252,17 @@ def produce_distinct(
             writer.line(f"{seen}.add({key})")
             consume(at)
 
-    c.produce(node.input, needed | needed_by(node.keys), flow, inside)
+    limit, refuse = c.slot(KEPT_ROWS_MAX), c.slot(too_many_rows)
+    hand_out = flow.flush
+
+    def flush() -> None:
+        with writer.block(f"if len({seen}) > {limit}:"):
+            writer.line(f"{refuse}()")
+        if hand_out is not None:
+            hand_out()
+
+    within = replace(flow, flush=flush)
+    c.produce(node.input, needed | needed_by(node.keys), within, inside)
 
 
 PRODUCERS: Final[Mapping[type, Producer]] = MappingProxyType(

@@ -73,7 +73,7 @@ def produce_window(
         spec = WindowSpec(tuple(pass_functions(passes)), len(partition), order, frame, tuple(specs))
         c.module.fill(spec_slot, spec)
 
-    c.produce(node.input, read, flow.inner(), inside)
+    c.produce(node.input, read, c.kept(flow, rows), inside)
     forms = tuple_of(_aggregate(c, call, flow) for call in node.calls)
     offsets = f"({_offset(c, definition.start, flow)}, {_offset(c, definition.end, flow)})"
     compute = c.slot(window_functions.window_rows)
