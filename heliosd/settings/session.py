@@ -69,7 +69,8 @@ def check_timezone(text: str) -> str:
 
 def check_client_encoding(text: str) -> str:
     """The canonical name of an encoding; only those that need no conversion yet (0A000)."""
-    plain = text.upper().replace("-", "").replace("_", "").replace(" ", "")
+    # PostgreSQL compares letters and digits only (asyncpg sends quotes along).
+    plain = "".join(filter(str.isalnum, text.upper()))
     if plain in ("UTF8", "UNICODE"):
         return "UTF8"
     if plain == "SQLASCII":
