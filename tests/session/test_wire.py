@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -57,7 +58,8 @@ EXCHANGES: dict[str, list[list[m.FrontendMessage]]] = {
         [Q("commit")], [Q("rollback")],
     ],
     "failed block": [
-        [Q("begin")], [Q("select 1/(a-a) from w")], [Q("select 1")], [Q("savepoint a")], [Q("commit")],
+        [Q("begin")], [Q("select 1/(a-a) from w")], [Q("select 1")], [Q("savepoint a")],
+        [Q("commit")],
         [Q("begin; select 1/(a-a) from w")], [Q("select 1; rollback; select 2")], [Q("rollback")],
         [Q("begin")], [Q("begin")], [Q("selec")], [Q("rollback and chain")], [Q("select 1")],
         [Q("rollback")],
@@ -88,7 +90,8 @@ EXCHANGES: dict[str, list[list[m.FrontendMessage]]] = {
         [E("p"), S()],
     ],
     "an error skips to sync": [
-        [P("", "select 1/(a-a) from w"), B("", ""), E(""), P("", "select 2"), B("", ""), E(""), S()],
+        [P("", "select 1/(a-a) from w"), B("", ""), E(""),
+         P("", "select 2"), B("", ""), E(""), S()],
         [P("", "insert into w values (8, 'q')"), B("", ""), E(""), P("x", "selec"), S()],
         [Q("select count(*) from w where a = 8")],
     ],
@@ -164,6 +167,74 @@ def test_exchange(name: str, plain: Server, postgres_dsn: str) -> None:
             expected = [shown(message) for message in reference.exchange(*messages)]
             found = [shown(message) for message in mine.exchange(*messages)]
             assert found == expected, messages
+
+
+def test_the_short_way_answers_as_the_long_one(plain: Server) -> None:
+    """Whole exchanges are answered without a task; cut ones are not. The answers are the same."""
+    rng = random.Random(3)
+    with ours(plain) as whole, ours(plain) as cut:
+        for number, client in enumerate((whole, cut)):
+            client.query(f"create schema if not exists s{number}; set search_path = s{number}")
+        for name, exchanges in EXCHANGES.items():
+            if name in ("notify", "copy"):
+                continue
+            for client in (whole, cut):
+                client.query("rollback; deallocate all; close all; " + SETUP)
+            for messages in exchanges:
+                data = b"".join(map(encode, messages))
+                at = rng.randrange(1, len(data))
+                wanted = sum(isinstance(x, (m.Query, m.Sync)) for x in messages)
+                cut.socket.sendall(data[:at])
+                time.sleep(0.002)
+                cut.socket.sendall(data[at:])
+                expected = [shown(x) for x in cut.read_ready(wanted)]
+                idle = expected[-1] == "ReadyForQuery(status='I')"
+                for _ in range(3 if idle and not _changes(messages) else 1):
+                    assert [shown(x) for x in whole.exchange(*messages)] == expected, messages
+
+
+def _changes(messages: list[m.FrontendMessage]) -> bool:
+    """Whether saying it twice means something else."""
+    texts = [x.text for x in messages if isinstance(x, (m.Query, m.Parse))]
+    if any(isinstance(x, m.Parse) and x.statement for x in messages):
+        return True
+    return not texts or any(not text.startswith("select") for text in texts)
+
+
+def test_statements_belong_to_a_role(plain: Server) -> None:
+    """A prepared statement of another role, or of before a revoke, is decided anew (S-14)."""
+    with ours(plain) as client:
+        client.query(SETUP)
+        client.query("drop role if exists reader; create role reader; grant select on w to reader")
+        execute = [B("", "s", (), (b"1",)), E(""), S()]
+        client.exchange(P("s", "select b from w where a = $1"), S())
+        for _ in range(3):
+            assert "DataRow(values=(b'one',))" in [shown(x) for x in client.exchange(*execute)]
+        client.query("set role reader")
+        for _ in range(3):
+            assert "DataRow(values=(b'one',))" in [shown(x) for x in client.exchange(*execute)]
+        with ours(plain) as owner:
+            owner.query("revoke select on w from reader")
+        for _ in range(3):
+            answers = [shown(x) for x in client.exchange(*execute)]
+            assert "Error ERROR 42501 permission denied for table w" in answers
+            answers = [shown(x) for x in client.query("select b from w where a = 1")]
+            assert "Error ERROR 42501 permission denied for table w" in answers
+        client.query("reset role")
+        assert "DataRow(values=(b'one',))" in [shown(x) for x in client.exchange(*execute)]
+
+
+def test_a_revoke_between_bind_and_execute(plain: Server) -> None:
+    with ours(plain) as owner, ours(plain) as client:
+        owner.query(SETUP)
+        owner.query("drop role if exists reader; create role reader; grant select on w to reader")
+        client.query("set role reader")
+        client.query("begin")
+        client.send(P("", "select b from w"), B("p", ""), H())
+        assert [shown(client.read()) for _ in range(2)] == ["ParseComplete()", "BindComplete()"]
+        owner.query("revoke select on w from reader")
+        answers = [shown(x) for x in client.exchange(E("p"), S())]
+        assert answers[0] == "Error ERROR 42501 permission denied for table w"
 
 
 def test_startup_reports_what_clients_need(plain: Server) -> None:
