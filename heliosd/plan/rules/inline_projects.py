@@ -93,7 +93,9 @@ def _join(plan: Join) -> tuple[Plan, Mapping]:
     left, from_left = _taken(plan.left, renames_only=kind in (JoinKind.RIGHT, JoinKind.FULL))
     right, from_right = _taken(plan.right, renames_only=kind in (JoinKind.LEFT, JoinKind.FULL))
     if plan.lateral and from_left:
-        right = substitute_plan(right, _lookup(from_left))
+        known = _lookup(from_left)
+        right = substitute_plan(right, known)
+        from_right = {name: rewrite(value, known) for name, value in from_right.items()}
     mapping = {**from_left, **from_right}
     joined = replace(plan, left=left, right=right)
     return _renamed(joined, mapping), mapping
