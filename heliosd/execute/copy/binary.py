@@ -35,6 +35,7 @@ class BinaryReader:
         self._data = b""
         self._at = 0
         self.line = 0
+        self.field: int | None = None  # the field that is being read
 
     def _need(self, size: int) -> bool:
         """Whether `size` more bytes are there; reads on for them."""
@@ -89,7 +90,7 @@ class BinaryReader:
                     BAD_COPY_FILE_FORMAT, f"row field count is {count}, expected {width}"
                 )
             fields: list[bytes | None] = []
-            for _ in range(count):
+            for self.field in range(count):
                 (size,) = _int32.unpack(self._take(4, "unexpected EOF in COPY data"))
                 if size == -1:
                     fields.append(None)
@@ -97,6 +98,7 @@ class BinaryReader:
                     raise SqlError(BAD_COPY_FILE_FORMAT, "invalid field size")
                 else:
                     fields.append(self._take(size, "unexpected EOF in COPY data"))
+            self.field = None
             yield fields
 
 

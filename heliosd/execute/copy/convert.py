@@ -72,6 +72,9 @@ class RowSink:
             width = len(self._columns)
             for record in part:
                 if len(record.fields) != width:
+                    if not width and not record.raw:
+                        record.fields.clear()
+                        continue
                     self._wrong_width(record)
                 if self._not_null or self._to_null:
                     self._force(record.fields)

@@ -82,15 +82,21 @@ class RecordReader:
         """A block's records in slices, up to the end marker; moves `line`."""
         text = self._decode(block)
         records: list[Record] = []
-        for line, raw, fields in self._splitter.records(text, block.line):
-            if fields is None:
-                self.ended = True
-                break
-            records.append(Record(line, raw, fields))
-            if len(records) == SLICE_RECORDS:
-                yield records
-                records = []
-        self.line = block.line + (text.count("\n") or text.count("\r"))
+        self.line = block.line
+        try:
+            for line, raw, fields in self._splitter.records(text, block.line):
+                if fields is None:
+                    self.ended = True
+                    break
+                records.append(Record(line, raw, fields))
+                self.line = line + 1
+                if len(records) == SLICE_RECORDS:
+                    yield records
+                    records = []
+        except SqlError:
+            if records:
+                yield records  # an error in one of these comes first
+            raise
         if records:
             yield records
 
@@ -152,9 +158,10 @@ class _TextSplitter:
         if lines[-1] == "":
             lines.pop()
         at = 0
+        start = line - 1
         while at < len(lines):
             raw = lines[at]
-            start = line + at
+            start += 1  # a record is one line, whatever line breaks are escaped in it
             at += 1
             if "\\" in raw:
                 while _ends_escaped(raw) and at < len(lines):
@@ -259,6 +266,8 @@ class _CsvSplitter:
         self._quote = options.quote
         self._escape = options.escape
         self._quote_byte = options.quote.encode()
+        # PostgreSQL counts line breaks inside quotes only once it has seen a line's end.
+        self._counts_quoted = False
         self._ending = ""
         quote, escape, mark = (
             re.escape(c) for c in (options.quote, options.escape, options.delimiter)
@@ -321,6 +330,7 @@ class _CsvSplitter:
         if lines[-1] == "":
             lines.pop()
         delimiter, null = self._delimiter, self._null
+        self._counts_quoted = True
         for number, raw in enumerate(lines, line):
             if raw == "\\.":
                 yield number, raw, None
@@ -342,8 +352,12 @@ class _CsvSplitter:
         while at < length:
             match = match_field(text, at)
             if match is None:
+                if self._counts_quoted:
+                    line += text.count("\n", start)
                 raise SqlError(
-                    BAD_COPY_FILE_FORMAT, "unterminated CSV quoted field", context=str(line)
+                    BAD_COPY_FILE_FORMAT,
+                    "unterminated CSV quoted field",
+                    context=f"{line}:{text[start:]}",
                 )
             body, end = match.groups()
             at = match.end()
@@ -362,9 +376,12 @@ class _CsvSplitter:
             if raw == "\\.":
                 yield line, raw, None
                 return
+            if self._counts_quoted:
+                line += raw.count("\n")
+            self._counts_quoted = True
             yield line, raw, fields
             fields = []
-            line += 1 + raw.count("\n")
+            line += 1
 
     def _unquote(self, body: str) -> str:
         escape = self._escaped

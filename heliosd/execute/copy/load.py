@@ -97,8 +97,9 @@ class _Loading:
         try:
             self._by_rows(block)
         except SqlError as error:
-            if error.context is not None and error.context.isdigit():
-                error.context = self._sink.line_context(int(error.context))
+            if error.context is not None and error.context[:1].isdigit():
+                line, colon, raw = error.context.partition(":")
+                error.context = self._sink.line_context(int(line), raw if colon else None)
             raise
 
     def _by_rows(self, block: Block) -> None:
@@ -135,6 +136,8 @@ def _load_binary(
     except SqlError as error:
         if error.context is None and error.sqlstate == "22P04":
             error.context = sink.line_context(reader.line)
+            if reader.field is not None:
+                error.context += f", column {columns[reader.field].name}"
         raise
     if rows:
         sink.add_rows(rows, records)

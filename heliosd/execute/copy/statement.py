@@ -137,7 +137,7 @@ def _copy_to(statement: Copy, options: CopyOptions, session: SessionServices) ->
     columns = _columns(relation, statement.columns)
     schema = session.catalog.schema_name(relation.schema)
     query = _select(QualifiedName(0, (schema, relation.name)), columns)
-    return unload(session, query, options)
+    return unload(session, query, options, relation)
 
 
 def _select(name: QualifiedName, columns: Sequence[Column]) -> Statement:

@@ -13,6 +13,7 @@ from heliosd.execute.copy.binary import HEADER, NULL, TRAILER
 from heliosd.sql.tree import Select
 
 if TYPE_CHECKING:
+    from heliosd.catalog.objects import ColumnedRelation
     from heliosd.execute.context import CopyOutStream, SessionServices
     from heliosd.execute.copy.options import CopyOptions
     from heliosd.execute.program import Program, ResultColumn, Row
@@ -28,8 +29,13 @@ _pack_length: Final = struct.Struct("!i").pack
 _pack_count: Final = struct.Struct("!h").pack
 
 
-def unload(session: SessionServices, query: Statement, options: CopyOptions) -> int:
-    """Run the query and send its rows; the number of rows."""
+def unload(
+    session: SessionServices,
+    query: Statement,
+    options: CopyOptions,
+    relation: ColumnedRelation | None = None,
+) -> int:
+    """Run the query and send its rows; the number of rows. `relation`: what it reads whole."""
     if isinstance(query, Select) and query.into is not None:
         raise SqlError("0A000", "COPY (SELECT INTO) is not supported")
     program = session.prepare(query)
@@ -37,7 +43,7 @@ def unload(session: SessionServices, query: Statement, options: CopyOptions) -> 
     if columns is None:
         raise SqlError("0A000", "COPY query must have a RETURNING clause")
     types = [_type(session, column) for column in columns]
-    forced = _forced(columns, options)
+    forced = _forced(columns, options, relation)
     if options.binary:
         _check_send(types)
     stream = session.copy_out(CopyFormat(len(columns), options.binary))
@@ -228,12 +234,20 @@ def _shower(kind: SqlType, evaluation: EvalContext) -> Callable[[Any], str] | No
     return lambda value: output(value, evaluation)
 
 
-def _forced(columns: Sequence[ResultColumn], options: CopyOptions) -> frozenset[int]:
+def _forced(
+    columns: Sequence[ResultColumn], options: CopyOptions, relation: ColumnedRelation | None
+) -> frozenset[int]:
     if options.force_quote == "*":
         return frozenset(range(len(columns)))
     names = [column.name for column in columns]
     for name in options.force_quote:
         if name not in names:
+            if relation is None:
+                raise SqlError("42703", f'column "{name}" does not exist')
+            if name not in relation.column_by_name:
+                raise SqlError(
+                    "42703", f'column "{name}" of relation "{relation.name}" does not exist'
+                )
             raise SqlError("42P10", f'FORCE_QUOTE column "{name}" not referenced by COPY')
     return frozenset(names.index(name) for name in options.force_quote)
 
