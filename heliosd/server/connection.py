@@ -22,7 +22,7 @@ from helios_protocol.startup import Negotiation, negotiate
 from helios_storage.scheduler import Event
 from heliosd.errors import INVALID_AUTHORIZATION_SPECIFICATION, SqlError
 from heliosd.server.authentication import Authentication
-from heliosd.server.tls import ALPN_PROTOCOL, TlsFailed, TlsLayer
+from heliosd.server.tls import TlsFailed, TlsLayer
 from heliosd.session.session import Session
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ class ClientConnection(asyncio.Protocol):
         "_authentication",
         "_bytes_sent",
         "_closing",
-        "_direct",
         "_listener",
         "_negotiation",
         "_session",
@@ -97,7 +96,6 @@ class ClientConnection(asyncio.Protocol):
         self._negotiation: Negotiation | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writable: Event | None = None
-        self._direct = False
         self._closing = False
         self.client_address: tuple[str, int] | None = None
         self.server_address: tuple[str, int] | None = None
@@ -227,8 +225,7 @@ class ClientConnection(asyncio.Protocol):
                 self._send_raw(tls.handshake(data))
                 if not tls.established:
                     return
-                if not self._established(tls):
-                    return
+                self._wire.secured()
                 data = b""
             plain, closed = tls.decrypt(data)
         except TlsFailed as error:
@@ -244,17 +241,9 @@ class ClientConnection(asyncio.Protocol):
         if closed:
             self.close()
 
-    def _established(self, tls: TlsLayer) -> bool:
-        """The handshake is done. Direct TLS must have named us, or another protocol's client
-        could be made to talk to us (the ALPACA attack)."""
-        if self._direct and tls.alpn != ALPN_PROTOCOL:
-            self._refuse_silently("tls", "no ALPN protocol in direct TLS")
-            return False
-        self._wire.secured()
-        return True
-
     def _start_tls(self, first: bytes) -> None:
-        self._tls = TlsLayer(self._listener.tls)
+        """`first`: what came already, in direct TLS."""
+        self._tls = TlsLayer(self._listener.tls, direct=bool(first))
         if first:
             self._take_encrypted(self._tls, first)
 
@@ -293,7 +282,6 @@ class ClientConnection(asyncio.Protocol):
                 self._transport_write(m.EncryptionAnswer("N"))
                 self._wire.refuse_encryption()
             case m.DirectTLS():
-                self._direct = True
                 self._start_tls(self._wire.take_raw())
             case m.CancelRequest(process_id, secret):
                 self._listener.instance.backends.cancel_by_key(process_id, secret, self.address)

@@ -150,16 +150,63 @@ class TlsFailed(Exception):
     """The peer broke TLS, or could not agree on it. The text is for our log only."""
 
 
+# A fatal alert, no_application_protocol (RFC 7301), in a record of its own.
+_NO_PROTOCOL_ALERT: Final = b"\x15\x03\x03\x00\x02\x02\x78"
+_ALPN_EXTENSION: Final = 16
+
+
+def offered_protocols(record: bytes) -> list[bytes]:
+    """The ALPN names in a ClientHello that fills one whole TLS record; none where it is odd.
+
+    | offset | record |
+    |---|---|
+    | 0 | type (22), version, length: 5 bytes |
+    | 5 | handshake type (1), length: 4; version 2; random 32 |
+    | 43 | session id, suites, compression: each behind its length (1, 2, 1 bytes) |
+    | - | extensions: length 2, then type 2, length 2, data |
+    """
+    at = 43
+    try:
+        at += 1 + record[at]
+        at += 2 + int.from_bytes(record[at : at + 2], "big")
+        at += 1 + record[at]
+        end = at + 2 + int.from_bytes(record[at : at + 2], "big")
+        at += 2
+        while at + 4 <= min(end, len(record)):
+            kind = int.from_bytes(record[at : at + 2], "big")
+            size = int.from_bytes(record[at + 2 : at + 4], "big")
+            if kind == _ALPN_EXTENSION:
+                return _names(record[at + 6 : at + 4 + size])
+            at += 4 + size
+    except IndexError:
+        pass  # not a ClientHello: OpenSSL will say so
+    return []
+
+
+def _names(data: bytes) -> list[bytes]:
+    names = []
+    while data:
+        names.append(data[1 : 1 + data[0]])
+        data = data[1 + data[0] :]
+    return names
+
+
 class TlsLayer:
-    """One connection's TLS: network bytes in, plain bytes out, and back. No socket."""
+    """One connection's TLS: network bytes in, plain bytes out, and back. No socket.
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "established")
+    `direct`: TLS from the first byte, without an SSLRequest. Then the client must name our
+    protocol, or another protocol's client could be led to talk to us (the ALPACA attack).
+    """
 
-    def __init__(self, server: TlsServer) -> None:
+    __slots__ = ("_hello", "_incoming", "_object", "_outgoing", "established")
+
+    def __init__(self, server: TlsServer, *, direct: bool = False) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = server.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
+        # The first record of direct TLS, until it is whole.
+        self._hello: bytes | None = b"" if direct else None
 
     @property
     def alpn(self) -> str | None:
@@ -176,6 +223,14 @@ class TlsLayer:
 
         Raises `TlsFailed`; `pending` then holds the alert for the peer.
         """
+        if self._hello is not None:
+            data = self._hello = self._hello + data
+            if len(data) < 5 or len(data) < 5 + int.from_bytes(data[3:5], "big"):
+                return b""
+            if ALPN_PROTOCOL.encode() not in offered_protocols(data):
+                self._outgoing.write(_NO_PROTOCOL_ALERT)
+                raise TlsFailed("no ALPN protocol in direct TLS")
+            self._hello = None
         self._incoming.write(data)
         if self._incoming.pending > HANDSHAKE_BYTES_MAX:
             raise TlsFailed("handshake too long")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import random
 import ssl
 import subprocess
 import sys
@@ -119,6 +120,39 @@ def test_tls_1_2_is_refused_with_an_alert(server: tls.TlsServer, files: Certific
         layer.handshake(client.handshake())
     alert = layer.pending()
     assert alert[0] == 21  # the record type of alerts
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+def test_direct_tls_names_the_protocol(
+    size: int, server: tls.TlsServer, files: CertificateFiles
+) -> None:
+    """However the first record is cut: with the name it goes on, without it ends by an alert."""
+    for protocols in (["postgresql"], ["http/1.1", "postgresql"], ["http/1.1"], None):
+        context = ssl.create_default_context(cafile=str(files.root))
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        client = Client(files)
+        client.tls = context.wrap_bio(client.incoming, client.outgoing, server_hostname="localhost")
+        layer = tls.TlsLayer(server, direct=True)
+        hello = client.handshake()
+        answer = b""
+        try:
+            for at in range(0, len(hello), size):
+                answer += layer.handshake(hello[at : at + size])
+        except tls.TlsFailed:
+            assert "postgresql" not in (protocols or ())
+            with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
+                client.handshake(layer.pending())
+        else:
+            assert "postgresql" in (protocols or ())
+            layer.handshake(client.handshake(answer))
+            assert layer.established
+
+
+def test_odd_hellos_name_nothing() -> None:
+    rng = random.Random(1)
+    for _ in range(2000):
+        assert tls.offered_protocols(rng.randbytes(rng.randint(0, 300))) is not None
 
 
 def test_garbage(server: tls.TlsServer) -> None:
