@@ -11,7 +11,7 @@ from heliosd.sql.bound.walk import substitute
 from heliosd.sql.deparse import deparse_expression
 
 if TYPE_CHECKING:
-    from heliosd.execute.prepare import PlanServices
+    from heliosd.execute.planning import PlanServices
     from heliosd.plan.physical import PhysicalNode
 
 

@@ -16,7 +16,7 @@ from helios_storage.bulk import Column as StoredColumn
 from heliosd.errors import SqlError
 from heliosd.execute import key_codec
 from heliosd.execute.dml.violations import TableWords
-from heliosd.execute.prepare import PlanServices
+from heliosd.execute.planning import PlanServices
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Column, Table

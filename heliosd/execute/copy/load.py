@@ -11,7 +11,7 @@ from heliosd.execute.copy.binary import BinaryReader, check_receive, read_tuple
 from heliosd.execute.copy.columns import ColumnLoader, column_loader
 from heliosd.execute.copy.convert import SLICE_ROWS, RowSink
 from heliosd.execute.copy.lines import Block, Record, RecordReader
-from heliosd.execute.prepare import prepare_rows_insert
+from heliosd.execute.planning import prepare_rows_insert
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Column, Table

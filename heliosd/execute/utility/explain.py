@@ -10,7 +10,7 @@ from heliosd.errors import SqlError
 from heliosd.execute.compile import Compiled, compile_row_program
 from heliosd.execute.explain import Describer, Options, as_document, format_document, text_lines
 from heliosd.execute.explain_text import ExpressionTexts
-from heliosd.execute.prepare import PlanServices, plan_bound
+from heliosd.execute.planning import PlanServices, plan_bound
 from heliosd.execute.program import CommandResult, ResultColumn, Row
 from heliosd.execute.utility.evaluate import evaluate_as
 from heliosd.execute.utility.registry import runs
