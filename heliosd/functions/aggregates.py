@@ -17,6 +17,7 @@ from heliosd.functions.registry import AggregateForm, InlineAggregate, SqlAggreg
 from heliosd.types.declare import Forms
 from heliosd.types.floats import float4, float8_add
 from heliosd.types.integer import int8
+from heliosd.types.interval import Interval, interval_add, interval_div, interval_sub
 from heliosd.types.numeric_core import average, from_int, numeric_add
 from heliosd.types.registry import CallTypes
 
@@ -195,6 +196,15 @@ def _sums() -> Iterator[SqlAggregate]:
     )
 
 
+def _interval_average(total: Interval | None, count: int) -> Interval | None:
+    return None if total is None or not count else interval_div(total, float(count))
+
+
+def _intervals() -> Iterator[SqlAggregate]:
+    yield aggregate("sum(interval)", _fold(interval_add, _itself))
+    yield aggregate("avg(interval)", _counted_total(interval_add, interval_sub, _interval_average))
+
+
 def _averages() -> Iterator[SqlAggregate]:
     for name, total, batch, form in (
         ("int2", _TOTAL, "total_of", _sum_form(aggregate_average)),
@@ -327,6 +337,7 @@ def _all() -> Iterator[SqlAggregate]:
     )
     yield from _sums()
     yield from _averages()
+    yield from _intervals()
     yield from _extremes()
     yield from _booleans()
     yield from _bits()

@@ -15,12 +15,15 @@ from heliosd.functions import (
     formatting,
     json,
     mathematics,
+    overlaps,
     parse_datetime,
     privileges,
     series,
+    server_information,
     statistics,
     string,
     system,
+    values,
     window,
 )
 from heliosd.functions.registry import (
@@ -43,12 +46,15 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     formatting,
     json,
     mathematics,
+    overlaps,
     parse_datetime,
     privileges,
     series,
+    server_information,
     statistics,
     string,
     system,
+    values,
     window,
 )
 

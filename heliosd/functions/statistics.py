@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import partial
 from typing import Any, Final
 
 from heliosd.errors import SqlError
 from heliosd.functions.declare import aggregate
 from heliosd.functions.registry import AggregateForm, SqlAggregate
+from heliosd.types.array import Array
 from heliosd.types.declare import Forms
 from heliosd.types.floats import overflow
+from heliosd.types.interval import Interval, interval_add, interval_mul, interval_sub
 from heliosd.types.numeric_core import (
     divide,
     division_scale,
@@ -211,6 +214,31 @@ def percentile_cont(values: list[float], fraction: float | None) -> float | None
     return first if low == high else first + (place - low) * (second - first)
 
 
+def percentile_interval(values: list[Interval], fraction: float | None) -> Interval | None:
+    """`percentile_cont` of intervals; 22003."""
+    if fraction is None:
+        return None
+    _check_fraction(fraction)
+    if not values:
+        return None
+    place = fraction * (len(values) - 1)
+    low, high = math.floor(place), math.ceil(place)
+    first, second = values[low], values[high]
+    if low == high:
+        return first
+    return interval_add(first, interval_mul(interval_sub(second, first), place - low))
+
+
+def _each_fraction(
+    one: Callable[[list[Any], float | None], Value], values: list[Any], fractions: Array | None
+) -> Array | None:
+    """One percentile for each of an array of fractions, in the array's shape."""
+    if fractions is None or not values:
+        return None
+    found = tuple(one(values, fraction) for fraction in fractions.elements)
+    return Array(found, fractions.dimensions, fractions.lower_bounds)
+
+
 def mode(values: list[Any]) -> Value:
     """The most frequent value, of equals the first; `values` are in order."""
     best: Any = None
@@ -231,6 +259,15 @@ def _ordered_sets() -> Iterator[SqlAggregate]:
     yield aggregate(
         "percentile_cont(float8,float8)", AggregateForm(list, _collect, percentile_cont)
     )
+    yield aggregate(
+        "percentile_cont(float8,interval)", AggregateForm(list, _collect, percentile_interval)
+    )
+    for signature, one in (
+        ("percentile_disc(_float8,anyelement)", percentile_disc),
+        ("percentile_cont(_float8,float8)", percentile_cont),
+        ("percentile_cont(_float8,interval)", percentile_interval),
+    ):
+        yield aggregate(signature, AggregateForm(list, _collect, partial(_each_fraction, one)))
     yield aggregate("mode(anyelement)", AggregateForm(list, _collect, mode))
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
+from heliosd.types.json_errors import explain
 from heliosd.types.numeric import numeric_out
 from heliosd.types.registry import KeyKind
 from heliosd.types.text import decode_text
@@ -46,12 +47,8 @@ _DECODER: Final = json.JSONDecoder(
 def _bad(text: str, error: Exception) -> SqlError:
     if isinstance(error, RecursionError):
         return SqlError("54001", "stack depth limit exceeded")
-    detail = "The input string ended unexpectedly."
-    if isinstance(error, json.JSONDecodeError) and error.pos < len(text):
-        rest = text[error.pos :].split(maxsplit=1)
-        token = rest[0][:1] if rest and not rest[0][0].isalnum() else (rest[0] if rest else "")
-        detail = f'Token "{token}" is invalid.'
-    return SqlError("22P02", "invalid input syntax for type json", detail=detail)
+    detail, context = explain(text)
+    return SqlError("22P02", "invalid input syntax for type json", detail=detail, context=context)
 
 
 def parse(text: str) -> Any:

@@ -183,13 +183,16 @@ def similar_to_escape(pattern: str, escape: str) -> str:
             "invalid escape string",
             hint="Escape string must be empty or one character.",
         )
-    out = []
-    at, in_class = 0, False
+    out: list[str] = []
+    at, in_class, parts = 0, False, 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if escape and char == escape:
-            if at < len(pattern):
+            if pattern[at : at + 1] == '"':
+                out, parts = _close_part(out, parts)
+                at += 1
+            elif at < len(pattern):
                 out.append("\\" + pattern[at])
                 at += 1
         elif in_class:
@@ -209,6 +212,21 @@ def similar_to_escape(pattern: str, escape: str) -> str:
         else:
             out.append(char)
     return f"^(?:{''.join(out)})$"
+
+
+def _close_part(out: list[str], parts: int) -> tuple[list[str], int]:
+    """`#"` cuts a pattern in three: SUBSTRING gives what the middle matched.
+
+    The first part is as short as it can be."""
+    if parts == 0:
+        shortest = [piece + "?" if piece in (".*", "*", "+") else piece for piece in out]
+        return [*shortest, ")("], 1
+    if parts == 1:
+        return [*out, ")(?:"], 2
+    raise SqlError(
+        "2200C",
+        "SQL regular expression may not contain more than two escape-double-quote separators",
+    )
 
 
 @forms.function("similar_to_escape(text)")
@@ -285,7 +303,7 @@ def translate_pattern(pattern: str, *, spaced: bool) -> str:
     if pattern.startswith("***="):
         return str(re2.escape(pattern[4:]))
     pattern = pattern.removeprefix("***:")
-    out = []
+    out: list[str] = []
     at, in_class = 0, False
     while at < len(pattern):
         char = pattern[at]
@@ -543,6 +561,12 @@ def substring_pattern(text: str, pattern: str) -> str | None:
     if found is None:
         return None
     return found.group(1 if compiled(pattern).groups else 0)  # type: ignore[no-any-return]
+
+
+@forms.function("substring(text,text,text)")
+def substring_similar(text: str, pattern: str, escape: str) -> str | None:
+    """SQL's regular expression with an escape: what `escape"` encloses; 22025, 2200C."""
+    return substring_pattern(text, similar_to_escape(pattern, escape))
 
 
 @forms.function(

@@ -137,7 +137,7 @@ def numeric_power(base: Decimal, exponent: Decimal) -> Decimal:
             "2201F", "a negative number raised to a non-integer power yields a complex result"
         )
     if whole and abs(exponent) <= 2_147_483_647:
-        return _integer_power(base, int(exponent), scale_of(exponent))
+        return _integer_power(base, int(exponent))
     if not base:
         return round_to(ZERO, SIGNIFICANT_MIN)
     return _real_power(base, exponent)
@@ -167,7 +167,7 @@ def _special_power(base: Decimal, exponent: Decimal) -> Decimal:
     return -INFINITY if int(exponent) % 2 else INFINITY
 
 
-def _integer_power(base: Decimal, exponent: int, exponent_scale: int) -> Decimal:
+def _integer_power(base: Decimal, exponent: int) -> Decimal:
     weight = 0.0
     if base:
         digits = base.adjusted()
@@ -175,9 +175,9 @@ def _integer_power(base: Decimal, exponent: int, exponent_scale: int) -> Decimal
         weight = exponent * (math.log10(leading) + digits)
     if weight > (32_767 + 1) * 4:
         raise overflow()
-    if weight + 1 < -SCALE_MAX:
-        return round_to(ZERO, SCALE_MAX)
-    scale = clamp_scale(SIGNIFICANT_MIN - int(weight), scale_of(base), exponent_scale)
+    scale = clamp_scale(SIGNIFICANT_MIN, scale_of(base))
+    if weight + 1 < -scale:
+        return round_to(ZERO, scale)
     if exponent == 0:
         return round_to(ONE, scale)
     if exponent == 1:
