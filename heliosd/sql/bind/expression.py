@@ -341,7 +341,7 @@ def _indirection(level: Level, tree: Indirection) -> Expr:
                 run.append(steps.pop(0))
             value = _subscripted(level, value, run, tree.position)
         elif isinstance(step, FieldStep):
-            value = bind_field(level, value, step.name, step.position)
+            value = bind_field(level, value, step.name, location(tree.operand))
             steps.pop(0)
         else:
             raise SqlError(

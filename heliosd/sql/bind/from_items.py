@@ -15,7 +15,15 @@ from heliosd.catalog.objects import (
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.coerce import coerce, location
 from heliosd.sql.bind.joins import bind_join
-from heliosd.sql.bind.state import ColumnsItem, CteEntry, Item, Level, TableItem, TableUse
+from heliosd.sql.bind.state import (
+    BindState,
+    ColumnsItem,
+    CteEntry,
+    Item,
+    Level,
+    TableItem,
+    TableUse,
+)
 from heliosd.sql.bound import (
     Call,
     CteRel,
@@ -131,6 +139,8 @@ def find_relation(level: Level, name: QualifiedName) -> ColumnedRelation:
             f'cross-database references are not implemented: "{".".join(name.parts)}"',
             position=name.position,
         )
+    if name.schema is not None and not state.views:
+        _check_schema(state, name.schema, name.position)
     relation = catalog.relation(name.schema, name.name, state.scope.path)
     if relation is None:
         raise SqlError(
@@ -150,6 +160,13 @@ def find_relation(level: Level, name: QualifiedName) -> ColumnedRelation:
         )
     state.dependencies[relation.oid] = relation.version
     return relation
+
+
+def _check_schema(state: BindState, name: str, position: int) -> None:
+    """42501 when the role may not use a schema that it names. What a view names is its owner's."""
+    schema = state.catalog.schema(name)
+    if schema is not None and not state.catalog.may_use(state.scope.role, schema):
+        raise SqlError("42501", f"permission denied for schema {name}", position=position)
 
 
 def open_table(
@@ -199,7 +216,6 @@ def _renamed(names: list[str], alias: Alias, what: str, shown: str) -> list[str]
             "42P10",
             f'{what} "{shown}" has {len(names)} columns available but {len(given)} columns '
             "specified",
-            position=alias.position,
         )
     return [*given, *names[len(given) :]]
 
@@ -208,6 +224,13 @@ def _bind_cte_reference(
     level: Level, tree: tree_query.RangeVar, entry: CteEntry
 ) -> tuple[FromItem, Item]:
     state = level.state
+    if entry.non_recursive_term:
+        raise SqlError(
+            "42P19",
+            f'recursive reference to query "{entry.name}" must not appear within its '
+            "non-recursive term",
+            position=tree.position,
+        )
     if entry.recursive:
         entry.self_reference = True
     else:

@@ -135,8 +135,8 @@ def _merge(
         if name in seen:
             raise SqlError("42701", f'column name "{name}" appears more than once in USING clause')
         seen.add(name)
-        a = _side(left, name, "left", tree.position)
-        b = _side(right, name, "right", tree.position)
+        a = _side(left, name, "left")
+        b = _side(right, name, "right")
         state.read(a)
         state.read(b)
         tests.append(operate(state, ("=",), a, b, tree.position))
@@ -145,17 +145,15 @@ def _merge(
     return (tests[0] if len(tests) == 1 else And(tuple(tests))), merged, rest
 
 
-def _side(columns: list[Pair], name: str, side: str, position: int) -> Expr:
+def _side(columns: list[Pair], name: str, side: str) -> Expr:
     found = [e for each, e in columns if each == name]
     if not found:
         raise SqlError(
             "42703", f'column "{name}" specified in USING clause does not exist in {side} table',
-            position=position,
         )  # fmt: skip
     if len(found) > 1:
         raise SqlError(
             "42702", f'common column name "{name}" appears more than once in {side} table',
-            position=position,
         )  # fmt: skip
     return found[0]
 

@@ -49,7 +49,7 @@ def bind_locks(
     locks: dict[int, RowLock] = {}
     for clause in tree.locking:
         shown = f"FOR {clause.strength.value.upper()}"
-        _check_allowed(level, tree, shown, grouped=grouped, position=clause.position)
+        _check_allowed(level, tree, shown, grouped=grouped)
         wanted = {name.name: name for name in clause.relations}
         found: set[str] = set()
         lock = RowLock(0, _STRENGTHS[clause.strength], _WAITS[clause.wait])
@@ -67,9 +67,7 @@ def bind_locks(
     return tuple(locks.values()), from_items
 
 
-def _check_allowed(
-    level: Level, tree: tree_query.Select, shown: str, *, grouped: bool, position: int
-) -> None:
+def _check_allowed(level: Level, tree: tree_query.Select, shown: str, *, grouped: bool) -> None:
     what = ""
     if tree.distinct is not None:
         what = "DISTINCT clause"
@@ -84,7 +82,7 @@ def _check_allowed(
     elif level.set_returning:
         what = "set-returning functions in the target list"
     if what:
-        raise SqlError("0A000", f"{shown} is not allowed with {what}", position=position)
+        raise SqlError("0A000", f"{shown} is not allowed with {what}")
 
 
 def _lock_item(

@@ -73,12 +73,21 @@ def _signature(state: BindState, symbol: str, left: int, right: int) -> str:
     return f"{prefix}{symbol} {state.type_name(right)}"
 
 
+_HINT = (
+    "No operator matches the given name and argument types. "
+    "You might need to add explicit type casts."
+)
+_PREFIX_HINT = (
+    "No operator matches the given name and argument type. "
+    "You might need to add an explicit type cast."
+)
+
+
 def _no_operator(state: BindState, symbol: str, left: int, right: int, position: int) -> SqlError:
     return SqlError(
         "42883",
         f"operator does not exist: {_signature(state, symbol, left, right)}",
-        hint="No operator matches the given name and argument types. "
-        "You might need to add explicit type casts.",
+        hint=_HINT if left else _PREFIX_HINT,
         position=position,
     )
 

@@ -13,7 +13,6 @@ from heliosd.sql.bound import (
     SYSTEM_COLUMNS,
     Coalesce,
     Const,
-    Const,
     Expr,
     Param,
     Privilege,
@@ -133,6 +132,8 @@ class BindState:
         found = self.types.by_oid.get(oid)
         if found is None:
             named = self.catalog.by_oid(oid)
+            if oid == RECORD:
+                return "record"
             return "???" if named is None else named.name
         if found.is_array:
             return self.type_name(found.element, typmod) + "[]"
@@ -387,6 +388,7 @@ class CteEntry:
     references: int = 0
     self_reference: bool = False
     is_recursive: bool = False
+    non_recursive_term: bool = False
     modifies: bool = False
     materialized: bool | None = None
 

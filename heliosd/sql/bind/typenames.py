@@ -67,7 +67,11 @@ def resolve_type_name(
                 f'type modifier is not allowed for type "{shown}"',
                 position=tree.position,
             )
-        typmod = found.typmod_in(tuple(_modifier(each) for each in tree.modifiers))
+        try:
+            typmod = found.typmod_in(tuple(_modifier(each) for each in tree.modifiers))
+        except SqlError as error:
+            error.position = error.position or tree.position
+            raise
     if tree.array_bounds:
         if not found.array_oid:
             raise SqlError(

@@ -128,9 +128,11 @@ def _bind_recursive(
 
     def visible(outputs: tuple[tuple[str, int, int, int], ...]) -> None:
         entry.columns = _columns(table, outputs)
+        entry.non_recursive_term = False
         entry.recursive = tree.kind is SetOperationKind.UNION
-        level.ctes[table.name] = entry
 
+    entry.non_recursive_term = True
+    level.ctes[table.name] = entry
     try:
         query = bind_sides(level, tree, visible, entry)
     finally:
