@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+from heliosd.catalog.acl import USAGE, has_privilege
 from heliosd.catalog.objects import (
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
@@ -240,6 +241,10 @@ class Catalog:
             raise SqlError("3F000", f'schema "{name}" does not exist', position=position)
         return found
 
+    def may_use(self, role: int, schema: Schema) -> bool:
+        """USAGE on a schema; everybody has it on the own temporary one."""
+        return schema.oid == self.temporary_schema or has_privilege(self, role, schema, USAGE)
+
     def relation_in(self, schema: int, name: str) -> Relation | None:
         found = self.by_name((RELATION, schema, name))
         return found if isinstance(found, Relation) else None
@@ -313,7 +318,7 @@ class Catalog:
         key = (names, role)
         state = (
             self.shared.state.schema_generation,
-            self.local.schema_generation,
+            self.shared.state.roles_generation,
             self.temporary_schema,
         )
         kept = self._paths.get(key)
@@ -328,9 +333,13 @@ class Catalog:
 
     def _resolve_path(self, names: tuple[str, ...], role: str) -> SearchPath:
         named: list[int] = []
+        user = self.role(role)
         for name in names:
             schema = self.schema(role if name == "$user" else name)
-            if schema is not None and schema.oid not in named:
+            if schema is None or schema.oid in named:
+                continue
+            # A schema that the role may not use is as if it were not there.
+            if user is None or self.may_use(user.oid, schema):
                 named.append(schema.oid)
         implicit: list[int] = []
         if self.temporary_schema and self.temporary_schema not in named:

@@ -43,6 +43,13 @@ if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
 
 _TEMPLATE = "template1"
+_ENCODINGS = frozenset(
+    """SQL_ASCII EUC_JP EUC_CN EUC_KR EUC_TW EUC_JIS_2004 MULE_INTERNAL LATIN1 LATIN2 LATIN3 LATIN4
+    LATIN5 LATIN6 LATIN7 LATIN8 LATIN9 LATIN10 WIN1256 WIN1258 WIN866 WIN874 KOI8R WIN1251 WIN1252
+    ISO_8859_5 ISO_8859_6 ISO_8859_7 ISO_8859_8 WIN1250 WIN1253 WIN1254 WIN1255 WIN1257 KOI8U
+    ISO_8859_1""".split()  # noqa: SIM905
+)
+"""Encodings that PostgreSQL knows and this server does not keep."""
 _COLLATIONS = frozenset({"c.utf-8", "c.utf8", "c", "posix", "en_us.utf-8", "en_us.utf8"})
 
 
@@ -113,7 +120,9 @@ def _check_options(session: SessionServices, options: dict[str, Any]) -> None:
     """What a database here can be: UTF-8, byte order."""
     encoding = options.get("encoding")
     if encoding is not None and str(encoding).lower().replace("-", "") not in ("utf8", "6"):
-        raise not_supported(f"encoding {encoding}")
+        if str(encoding).upper().replace("-", "_") in _ENCODINGS:
+            raise not_supported(f"encoding {encoding}")
+        raise SqlError("42704", f"{encoding} is not a valid encoding name")
     for name in ("locale", "lc_collate", "lc_ctype"):
         value = options.get(name)
         if value is None:

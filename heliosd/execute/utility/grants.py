@@ -57,6 +57,8 @@ class Change:
     grantees: tuple[int, ...]
     option: bool
     cascade: bool
+    everything: bool
+    """ALL was said: holding only some of it needs no warning."""
 
 
 @runs(Grant, tag="GRANT", writes=True, audit="grant")
@@ -74,6 +76,7 @@ def grant(statement: Grant, session: SessionServices) -> str:
         _grantees(session, statement),
         statement.grant_option,
         statement.behavior is DropBehavior.CASCADE,
+        any(item.name is None for item in statement.privileges),
     )
     for obj in _objects(session, statement):
         _apply(session, obj.oid, statement, change)
@@ -173,6 +176,8 @@ def _letters(obj: CatalogObject, kind: ObjectKind, item: PrivilegeItem) -> str:
     if item.columns and letter not in acl.COLUMN_PRIVILEGES:
         raise SqlError("0LP01", f"invalid privilege type {item.name.upper()} for column")
     if letter not in known and letter not in acl.all_privileges(obj):
+        if word == "relation" and letter == acl.USAGE:
+            word = "table"
         raise SqlError("0LP01", f"invalid privilege type {item.name.upper()} for {word}")
     return letter
 
@@ -216,7 +221,7 @@ def _changed(
             sqlstate="01007" if change.grant else "01006",
         )
         return tuple(items)
-    if allowed != letters:
+    if allowed != letters and not change.everything:
         session.notice(
             f'not all privileges were granted for "{shown}"'
             if change.grant

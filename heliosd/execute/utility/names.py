@@ -48,6 +48,10 @@ def shown(name: QualifiedName) -> str:
 def find_relation(session: SessionServices, name: QualifiedName) -> Relation | None:
     """The relation, unlocked; None when there is none. 3F000 is left to `require_relation`."""
     check_database(session, name)
+    if name.schema is not None:
+        schema = session.catalog.schema(name.schema)
+        if schema is not None and not session.catalog.may_use(current_role_oid(session), schema):
+            raise SqlError("42501", f"permission denied for schema {name.schema}")
     return session.catalog.relation(name.schema, name.name, session.search_path.schemas)
 
 

@@ -370,7 +370,7 @@ def _has_admin(session: SessionServices, me: Role, role: Role) -> bool:
 def grant_membership(session: SessionServices, role: Role, member: Role, *, admin: bool) -> None:
     """Make `member` a member of `role`; 0LP01 for a circle, a notice when it is one already."""
     if member.oid in acl.roles_of(session.catalog, role.oid, inherit_only=False):
-        raise SqlError("0LP01", f'role "{member.name}" is a member of role "{role.name}"')
+        raise SqlError("0LP01", f'role "{role.name}" is a member of role "{member.name}"')
     member = _locked(session, member)
     known = next((x for x in member.member_of if x.role == role.oid), None)
     if known is not None and (known.admin_option or not admin):
@@ -448,8 +448,24 @@ def drop_owned(statement: DropOwned, session: SessionServices) -> None:
     edit = session.catalog_edit()
     gone = {role.oid for role in roles}
     for obj in list(session.catalog.objects(CatalogObject)):
-        if isinstance(obj, SystemView | IndexRelation | Role) or obj.acl is None:
+        if isinstance(obj, SystemView | IndexRelation | Role):
             continue
-        kept = tuple(x for x in obj.acl if x.grantee not in gone)
-        if kept != obj.acl:
-            edit.replace(obj, replace(obj, acl=kept))
+        changed = _without_grants(obj, gone)
+        if changed is not obj:
+            edit.replace(obj, changed)
+
+
+def _without_grants(obj: CatalogObject, gone: set[int]) -> CatalogObject:
+    """The object without what was granted to these roles, on its columns either."""
+    changed = obj
+    if obj.acl is not None and any(item.grantee in gone for item in obj.acl):
+        changed = replace(obj, acl=tuple(x for x in obj.acl if x.grantee not in gone))
+    if isinstance(changed, ColumnedRelation) and any(
+        item.grantee in gone for column in changed.columns for item in column.acl or ()
+    ):
+        columns = tuple(
+            replace(c, acl=tuple(x for x in c.acl or () if x.grantee not in gone) or None)
+            for c in changed.columns
+        )
+        changed = replace(changed, columns=columns)
+    return changed
