@@ -147,7 +147,7 @@ class ProgramCompiler:
             raise not_supported(f"plan node {type(node).__name__}")
         if self.counts is not None:
             consume = self._counted(node, flow, consume)
-        if flow.writer.loops + depth(node) > DEPTH_MAX + 3 and depth(node) > 2:
+        if flow.writer.loops and flow.writer.loops + depth(node) > DEPTH_MAX + 3:
             self.produce_cut(node, needed, flow, consume)
         else:
             producer(self, node, needed, flow, consume)
@@ -327,17 +327,23 @@ def unpacking(columns: Iterable[Code]) -> str:
 
 
 def depth(node: Physical) -> int:
-    """How many loops deep the node's own pipeline would be, if written in one function."""
+    """How many loops deep the node's own pipeline is in one function (a deep left side is cut)."""
     if isinstance(node, NestedLoop):
-        return depth(node.left) + (depth(node.right) if node.lateral else 2)
+        return left_depth(node.left) + (depth(node.right) if node.lateral else 2)
     if isinstance(node, HashJoin):
-        return depth(node.left) + 1
-    below = getattr(node, "input", None)
+        return left_depth(node.left) + 1
     if isinstance(node, ProjectSet):
-        return depth(node.input) + 1
+        return depth(node.input) + 2
+    below = getattr(node, "input", None)
     if below is not None and not isinstance(node, Aggregate):
         return max(depth(below), 2)
     return 2
+
+
+def left_depth(node: Physical) -> int:
+    """The loops of a join's streamed side: two when it is cut off into its own function."""
+    inner = depth(node)
+    return 2 if inner >= DEPTH_MAX else inner
 
 
 def fans_out(node: Physical) -> bool:
