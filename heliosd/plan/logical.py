@@ -314,6 +314,10 @@ class Builder:
             )
             for window in query.windows
         )
+        if any(_has_set(key) for key in keys):
+            # GROUP BY a set-returning call groups its elements.
+            plan, expanded = self._expanded(plan, list(keys))
+            keys = tuple(expanded)
         aggregate = Aggregate(plan, rel, keys, tuple(calls), query.grouping_sets)
         determined = self._determined(aggregate, targets, having, windows)
         if determined is not None:
