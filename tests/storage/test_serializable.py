@@ -372,3 +372,85 @@ def test_random_histories_are_serializable(seed):
         if state == final and all(results[n] == seen[n] for n in committed):
             return
     raise AssertionError((programs, committed, seen, final))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("seed", range(6))
+def test_no_update_is_lost_and_no_money_made(level, seed):
+    """Transfers, changed primary keys, deletes with a heir: the sum never changes."""
+    rng = random.Random(seed)
+    world = World({n: 100 for n in range(8)})
+    total = 800
+
+    def transfer(session):
+        a, b, amount = rng.randrange(16), rng.randrange(16), rng.randrange(1, 9)
+        done = 0
+        for key, change in ((a, -amount), (b, amount)):
+            snapshot = session.transaction.snapshot(newest=rng.random() < 0.5)
+            try:
+                if snapshot.get(session.tree, key) is not None:
+                    world.tasks.check_slice()
+                    locked = session.transaction.lock_row(snapshot, session.tree, key)
+                    if locked.row is not None:
+                        row = (locked.row[0] + change,)
+                        session.transaction.put(session.tree, locked.key, row)
+                        done += change
+            finally:
+                snapshot.release()
+            world.tasks.check_slice()
+        return done
+
+    def move(session):
+        old, new = rng.randrange(16), rng.randrange(16)
+        snapshot = session.transaction.snapshot()
+        try:
+            if snapshot.get(session.tree, old) is None or old == new:
+                return 0
+            world.tasks.check_slice()
+            locked = session.transaction.lock_row(snapshot, session.tree, old)
+            if locked.row is None or locked.key == new:
+                return 0
+            session.transaction.lock_key(session.tree, new)
+            if session.transaction.newest(session.tree, new) is not None:
+                return 0
+            session.transaction.move(session.tree, locked.key, new, locked.row)
+            return 0
+        finally:
+            snapshot.release()
+
+    sums = []
+
+    def run():
+        session = world.begin(level)
+        done = 0
+        try:
+            for _ in range(rng.randrange(1, 4)):
+                done += rng.choice([transfer, transfer, move])(session)
+                world.tasks.check_slice()
+            if rng.random() < 0.1:
+                session.rollback()
+            else:
+                session.commit()
+                sums.append(done)
+        except BaseException:
+            session.rollback()
+            raise
+
+    world.tasks.yields = True
+    running = []
+    for _ in range(6000):
+        if len(running) < 6:
+            running.append(world.start(run))
+        if world.tasks.ready:
+            ready = world.tasks.ready
+            ready.pop(rng.randrange(len(ready))).owner.resume(True)
+        for task in [task for task in running if task.done]:
+            running.remove(task)
+            if task.error is not None:
+                assert isinstance(task.error, SerializationConflict | DeadlockDetected), task.error
+    while world.tasks.ready:
+        world.run()
+    assert sum(world.rows().values()) == total + sum(sums)
+    assert len(sums) > 200
+    assert list(world.manager.locks.listing()) == []
+    assert world.manager.roots.count_read() == 0
