@@ -21,13 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from helios_storage.checkpoint import LIST_BIT
 from helios_storage.directory import open_directory
 from helios_storage.errors import Corrupted, StorageError
 from helios_storage.keyring import KeySource, open_keyring
 from helios_storage.log import LogTail, read_log
 from helios_storage.options import MEGABYTE
 from helios_storage.page import Chunk, Inner, Leaf, Page, Ref, children_of, decode_page
+from helios_storage.page_writer import LIST_BIT
 from helios_storage.reader import read_rows
 from helios_storage.record import decode_changes, split_records
 from helios_storage.recovery import empty_record, load_directory

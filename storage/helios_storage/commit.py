@@ -69,13 +69,18 @@ class _Batch:
 class LargeCommit:
     """A transaction that reached the disk before its commit: parts in the log, spilled pages."""
 
-    __slots__ = ("first_lsn", "lsn", "page_ids", "tokens")
+    __slots__ = ("first_lsn", "lsn", "page_ids", "tokens", "values")
 
     def __init__(self) -> None:
         self.tokens: set[EditToken] = set()  # of its private pages
         self.first_lsn: Lsn | None = None  # where its first part begins
-        self.page_ids: list[int] = []
+        self.page_ids: list[int] = []  # leaves and inner pages
+        self.values: dict[int, list[int]] = {}  # leaf -> pieces of large values stored with it
         self.lsn: Lsn | None = None  # of its commit
+
+    def all_ids(self) -> list[int]:
+        """Every page of its own that was stored."""
+        return [*self.page_ids, *(number for ids in self.values.values() for number in ids)]
 
     def is_in(self, lsn: Lsn) -> bool:
         """Whether a root at `lsn` has it."""
@@ -172,7 +177,7 @@ class Commits:
             number
             for large in self.large.values()
             if not large.is_in(lsn)
-            for number in large.page_ids
+            for number in large.all_ids()
         ]
 
     def forget_large(self, lsn: Lsn) -> None:

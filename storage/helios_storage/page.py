@@ -32,11 +32,12 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from helios_storage.errors import Corrupted
 from helios_storage.layout import LARGE, Layout, layout_of
+from helios_storage.seal import SEAL_OVERHEAD_BYTES
 from helios_storage.spec import Lsn, PageId, Row, TreeId, TreeSpec
 
-PAGE_BYTES: Final = 8176
-"""Two pages of the store less its head: a sealed leaf should end just under this."""
-PAGE_BYTES_MAX: Final = 16368
+PAGE_BYTES: Final = 8176 - SEAL_OVERHEAD_BYTES
+"""Two pages of the store less its head and the seal: one byte more would cost a third page."""
+PAGE_BYTES_MAX: Final = 16368 - SEAL_OVERHEAD_BYTES
 """A leaf of few, wide rows may grow to this."""
 NO_PAGE: Final = PageId(0)
 _HEAD: Final = struct.Struct("<BBHIIIH6x")
@@ -161,7 +162,7 @@ class Leaf:
             self.large = []
         if self.token is not None:
             self.token.made += 1 + len(data) // PAGE_BYTES
-        self.large.append(build_large(data))
+        self.large.append(build_large(data, self.token))
         return len(self.large) - 1
 
     def compact(self) -> None:
@@ -233,10 +234,12 @@ class Chunk:
 
     __slots__ = ("children", "data", "token")
 
-    def __init__(self, data: bytes, children: list[Ref] | None = None) -> None:
+    def __init__(
+        self, data: bytes, children: list[Ref] | None = None, token: EditToken | None = None
+    ) -> None:
         self.data = data
         self.children = children
-        self.token: EditToken | None = None
+        self.token = token
 
     def __repr__(self) -> str:
         return f"Chunk(data={len(self.data)}, children={self.children and len(self.children)})"
@@ -256,15 +259,15 @@ _CHUNK_BYTES: Final = PAGE_BYTES_MAX - HEAD_BYTES
 _CHUNK_CHILDREN: Final = _CHUNK_BYTES // 32
 
 
-def build_large(data: bytes) -> Ref:
+def build_large(data: bytes, token: EditToken | None = None) -> Ref:
     """A value out of line: a tree of chunks, each of which fills a page; its root's Ref."""
     refs = [
-        Ref(Chunk(data[at : at + _CHUNK_BYTES]), min(_CHUNK_BYTES, len(data) - at))
+        Ref(Chunk(data[at : at + _CHUNK_BYTES], None, token), min(_CHUNK_BYTES, len(data) - at))
         for at in range(0, len(data), _CHUNK_BYTES)
     ]
     while len(refs) > 1:
         groups = [refs[at : at + _CHUNK_CHILDREN] for at in range(0, len(refs), _CHUNK_CHILDREN)]
-        refs = [Ref(Chunk(b"", group), sum(ref.count for ref in group)) for group in groups]
+        refs = [Ref(Chunk(b"", group, token), sum(ref.count for ref in group)) for group in groups]
     return refs[0]
 
 

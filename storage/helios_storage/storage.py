@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from helios_storage.cache import Cache
-from helios_storage.checkpoint import LIST_BIT, Checkpointer, CheckpointState
+from helios_storage.checkpoint import Checkpointer, CheckpointState, Counters
 from helios_storage.commit import Commits, PublishedRoots
 from helios_storage.directory import DataDirectory, open_directory
 from helios_storage.errors import StorageClosed, StorageError
@@ -23,6 +23,7 @@ from helios_storage.log import LogWriter
 from helios_storage.manager import TransactionManager
 from helios_storage.options import StorageOptions
 from helios_storage.page import Ref
+from helios_storage.page_writer import LIST_BIT, PageWriter
 from helios_storage.recovery import Recovered, recover
 from helios_storage.scheduler import Event, Scheduler
 from helios_storage.seal import PageOpener, StoreIdentity
@@ -88,7 +89,7 @@ class Storage:
             self._counters,
         )
         garbage = self.checkpointer.garbage
-        garbage.add(_orphans(store, self.checkpointer), recovered.record.lsn)
+        garbage.add(_orphans(store, self.checkpointer.pages), recovered.record.lsn)
         garbage.replaced(recovered.replaced, recovered.root.lsn, recovered.root.lsn)
         self.roots.on_publish = self._on_publish
         self.commits.on_abandon = self.checkpointer.on_abandon
@@ -230,7 +231,7 @@ class Storage:
         self.checkpointer.on_publish(replaced, lsn)
         self.commits.published()
 
-    def _counters(self) -> tuple[int, int, int, tuple[tuple[int, int, bool], ...]]:
+    def _counters(self) -> Counters:
         manager = self.manager
         return (
             manager.next_tree_id,
@@ -287,10 +288,10 @@ def _share_one_heap() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-def _orphans(store: PageStore, checkpointer: Checkpointer) -> list[int]:
+def _orphans(store: PageStore, pages: PageWriter) -> list[int]:
     """Pages that a crash left behind: their ids come after all that the root record knows of."""
-    first = checkpointer.next_page_id
+    first = pages.next_page_id
     found = [number for number in store.page_ids_from(first) if number & ~LIST_BIT >= first]
     if found:
-        checkpointer.skip_page_ids(max(number & ~LIST_BIT for number in found) + 1)
+        pages.next_page_id = max(number & ~LIST_BIT for number in found) + 1
     return found

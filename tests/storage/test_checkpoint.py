@@ -162,6 +162,35 @@ def test_large_transactions_are_stored_early_and_leave_nothing_behind(tmp_path: 
     assert check_store(tmp_path / "data", KeyFile()) == []
 
 
+def test_large_values_of_large_transactions_leave_nothing_behind(tmp_path: Path) -> None:
+    scheduler = PumpScheduler()
+    options = StorageOptions(cache_bytes=8 << 20, checkpoint_seconds=0)
+    storage = open_store(tmp_path, options, scheduler)
+    tree_id = make_tree(storage)
+    rows = {key: (key, "x" * 3000) for key in range(0, 12_000, 2)}
+    # joined behind, rolled back, merged into what is there, merged again
+    for turn, (start, commits) in enumerate(((0, True), (1, False), (1, True), (0, True))):
+        transaction = storage.begin()
+        keys = list(range(start, 12_000, 2))
+        for at in range(0, len(keys), 1000):
+            part = keys[at : at + 1000]
+            new = [(k, chr(97 + turn) * 3000) for k in part]
+            transaction.put_many(tree_id, part, new)
+            if commits:
+                rows.update(zip(part, new, strict=True))
+        if commits:
+            transaction.commit()
+            put_rows(storage, tree_id, {2: (2, "small")})
+            rows[2] = (2, "small")
+        else:
+            transaction.rollback()
+        for _ in range(3):
+            storage.checkpoint()
+    assert read_all(storage, tree_id) == rows
+    storage.close()
+    assert check_store(tmp_path / "data", KeyFile()) == []
+
+
 def test_dropped_trees_give_their_pages_back(tmp_path: Path) -> None:
     storage = open_store(tmp_path)
     kept = make_tree(storage)

@@ -139,7 +139,7 @@ def test_parts_without_a_commit_are_dropped(tmp_path: Path) -> None:
     storage.commits.abandon(78)
     put_rows(storage, tree_id, {3: (3, "x")})
     storage.checkpoint()
-    assert storage.checkpointer._state.record.replay_lsn < storage.checkpointer.lsn
+    assert storage.checkpointer.replay_lsn < storage.checkpointer.lsn
     crash(storage)
     storage = open_store(tmp_path)
     assert read_all(storage, tree_id) == {3: (3, "x")}
