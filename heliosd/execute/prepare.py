@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from heliosd.execute.planning import RowCount, prepare_bound
 from heliosd.execute.program import Program, StatementKind
 from heliosd.execute.utility.registry import command_for, run_utility
+from heliosd.security.rewrite import secure
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query, Select
@@ -37,7 +38,7 @@ def prepare_statement(
         statement = select_into(statement)
     if not isinstance(statement, Query | Modification):
         return prepare_utility(statement, session)
-    bound = bind_statement(statement, scope)
+    bound = secure(bind_statement(statement, scope), scope.catalog, scope.role)
     return prepare_bound(bound, scope, row_count, statement)
 
 
