@@ -19,7 +19,7 @@ from heliosd.execute import (
     row_program_window,
 )
 from heliosd.execute.expression_forms import FORMS
-from heliosd.execute.plan_walk import every_node, own_expressions
+from heliosd.execute.plan_walk import every_node, is_volatile, own_expressions
 from heliosd.execute.program import Modified, Parameters, Row, plan_is_stale
 from heliosd.execute.row_program import (
     Flow,
@@ -48,8 +48,7 @@ from heliosd.plan.physical import (
     ValuesScan,
     With,
 )
-from heliosd.sql.bound import Call, TableRel
-from heliosd.sql.bound.walk import walk
+from heliosd.sql.bound import TableRel
 
 if TYPE_CHECKING:
     from heliosd.execute.context import ExecutionContext
@@ -205,19 +204,9 @@ def is_point(root: PhysicalNode) -> bool:
         if isinstance(node, InsertRows | UpdateRows | DeleteRows):
             return False
         for expression in own_expressions(node):
-            if _is_volatile(expression):
+            if is_volatile(expression):
                 return False
     return True
-
-
-def _is_volatile(expression: Any) -> bool:
-    for item in walk(expression):
-        target = getattr(item, "target", None) or getattr(item, "function", None)
-        if isinstance(item, Call) and item.target.volatility == "v":
-            return True
-        if target is not None and getattr(target, "volatility", "i") == "v":
-            return True
-    return False
 
 
 # Locks of whole tables ---------------------------------------------------------------------------
@@ -321,7 +310,7 @@ def _is_point_modification(c: ProgramCompiler, node: PhysicalNode) -> bool:
     for below in every_node(source):
         if isinstance(below, NestedLoop | Limit):
             return False
-        if any(_is_volatile(e) for e in own_expressions(below)):
+        if any(is_volatile(e) for e in own_expressions(below)):
             return False
     return True
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from heliosd.types.registry import SqlOperator, SqlType, TypeRegistry
 
 _IDENTIFIER: Final = re.compile(r"(?<![\w.{])([A-Za-z_]\w*)")
+_LITERAL: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WORDS: Final = frozenset(
     {"if", "else", "and", "or", "not", "is", "in", "None", "True", "False", "for", "lambda"}
 )
@@ -245,7 +246,7 @@ class ExpressionCompiler:
 
     def template(self, text: str) -> str:
         """Make the names that a row form's template uses known to the module."""
-        for name in _IDENTIFIER.findall(text):
+        for name in _IDENTIFIER.findall(_LITERAL.sub("", text)):
             if name in _WORDS or name in self.module.slots or name == "ctx":
                 continue
             value = self.names.get(name) or PYTHON_NAMES.get(name)

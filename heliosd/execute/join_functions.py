@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 
 def not_in(value: Any, keys: set[Any]) -> bool:
@@ -34,6 +34,24 @@ def row_in_set(
         if all(a is None or b is None or a == b for a, b in zip(values, row, strict=True)):
             return None
     return False
+
+
+MEMO_ROWS_MAX: Final = 10_000
+
+
+def call_known(
+    state: list[Any], cell: int, function: Callable[..., Any], ctx: Any, params: Any, *outer: Any
+) -> Any:
+    """What a subquery gives for these outer values, computed once for each of the first 10,000."""
+    known = state[cell]
+    if known is None:
+        known = state[cell] = {}
+    elif outer in known:
+        return known[outer]
+    found = function(ctx, params, state, *outer)
+    if len(known) < MEMO_ROWS_MAX:
+        known[outer] = found
+    return found
 
 
 def call_once(

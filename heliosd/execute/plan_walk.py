@@ -7,6 +7,7 @@ from typing import Any
 
 from heliosd.plan.columns import all_nodes, node_expressions
 from heliosd.plan.nodes import SubPlan
+from heliosd.sql.bound import Call
 from heliosd.sql.bound.walk import walk
 
 
@@ -25,3 +26,14 @@ def own_expressions(node: Any) -> Iterator[Any]:
     for name in node.__dataclass_fields__:
         if name not in ("statement", "estimate"):
             yield from node_expressions(getattr(node, name))
+
+
+def is_volatile(expression: Any) -> bool:
+    """Whether an expression calls a volatile function."""
+    for item in walk(expression):
+        target = getattr(item, "target", None) or getattr(item, "function", None)
+        if isinstance(item, Call) and item.target.volatility == "v":
+            return True
+        if target is not None and getattr(target, "volatility", "i") == "v":
+            return True
+    return False

@@ -6,18 +6,19 @@ Aggregate(max(a.i), Scan(a)) -> IndexExtreme(a.i descending)
 from __future__ import annotations
 
 from heliosd.catalog.objects import Table
+from heliosd.plan.columns import expression_rels
 from heliosd.plan.nodes import Aggregate, IndexExtreme, Plan, Scan
 from heliosd.plan.walk import map_inputs
-from heliosd.sql.bound import AggregateCall, Var
+from heliosd.sql.bound import AggregateCall, Call, Var
 
 
 def apply(plan: Plan) -> Plan:
-    """Replace every such aggregate that has one call and reads the whole table."""
+    """Replace every such aggregate of one call over a whole table, or over one key's part of it."""
     plan = map_inputs(plan, apply)
     if not isinstance(plan, Aggregate) or plan.keys or plan.sets is not None:
         return plan
     scan = plan.input
-    if len(plan.calls) != 1 or not isinstance(scan, Scan) or scan.predicates:
+    if len(plan.calls) != 1 or not isinstance(scan, Scan):
         return plan
     call, table = plan.calls[0], scan.rel.table
     if not isinstance(call, AggregateCall) or not isinstance(table, Table):
@@ -30,16 +31,42 @@ def apply(plan: Plan) -> Plan:
     argument = call.arguments[0]
     if not isinstance(argument, Var) or argument.rel != scan.rel.rel or argument.column < 0:
         return plan
-    index = _index(table, argument.column + 1)
+    fixed = _fixed(scan)
+    index = 0 if fixed is None else _index(table, argument.column + 1, fixed)
     if not index:
         return plan
-    return IndexExtreme(scan.rel, plan.rel, argument.column, index, operator == ">")
+    return IndexExtreme(
+        scan.rel, plan.rel, argument.column, index, operator == ">", scan.predicates
+    )
 
 
-def _index(table: Table, attnum: int) -> int:
-    """The oid of an index that begins with this column and holds every row; 0 when none does."""
+def _fixed(scan: Scan) -> frozenset[int] | None:
+    """The attnums that the predicates fix to one value each; None when one does anything else."""
+    found: set[int] = set()
+    for predicate in scan.predicates:
+        if not isinstance(predicate, Call) or predicate.target.name != "=":
+            return None
+        column, value = predicate.arguments
+        if not isinstance(column, Var) or column.rel != scan.rel.rel:
+            column, value = value, column
+        if not isinstance(column, Var) or column.rel != scan.rel.rel or column.type != value.type:
+            return None
+        if scan.rel.rel in expression_rels(value) or column.column < 0:
+            return None
+        found.add(column.column + 1)
+    return frozenset(found)
+
+
+def _index(table: Table, attnum: int, fixed: frozenset[int]) -> int:
+    """The oid of an index that holds every row and whose keys are all the fixed columns, then this.
+
+    0 when there is none.
+    """
+    count = len(fixed)
     for index in table.indexes:
-        first = index.keys[0]
-        if first.attnum == attnum and index.predicate is None and index.method == "btree":
+        attnums = index.attnums
+        if index.predicate is not None or index.method != "btree" or len(attnums) <= count:
+            continue
+        if frozenset(attnums[:count]) == fixed and attnums[count] == attnum:
             return index.oid
     return 0
