@@ -226,7 +226,9 @@ class ExpressionWriter:
 
     def _bound(self, bound: Any) -> str:
         words = str(bound.kind).replace("_", " ").upper()
-        return words if bound.offset is None else f"{self.write(bound.offset)} {words}"
+        if bound.offset is None:
+            return words
+        return f"{self.write(bound.offset, implicit=False)} {words}"
 
     def sort_keys(self, keys: Iterable[SortKey]) -> str:
         return ", ".join(

@@ -203,6 +203,9 @@ class QueryWriter:
         is_column = isinstance(expression, Var) and expression.column >= 0
         if is_column and self.columns[expression.rel][expression.column] == name:
             return text
+        if name == "?column?":
+            # Nobody gave it a name: it gets the same one again.
+            return text
         return f"{text} AS {quote_identifier(name)}"
 
     def _grouping_sets(self, write: ExpressionWriter, query: Select) -> str:
