@@ -1,0 +1,26 @@
+-- JSON errors, powers, percentiles, overlaps.
+select '{"a":}'::json;
+select '{"a"}'::json;
+select '{"a":1,}'::json;
+select '{a:1}'::json;
+select '[1,]'::json;
+select '[,1]'::json;
+select '[1 2]'::json;
+select '1 2'::json;
+select ''::json;
+select '{'::jsonb;
+select '"abc'::json;
+select '"a\x"'::json;
+select '01'::json;
+select 'tru'::jsonb;
+select '[1}'::json;
+select '{"a":1]'::json;
+select '"\u12"'::json;
+select substring('abcdef' similar '%#"cd#"%' escape '#'), num_nulls(1,null,2), num_nonnulls(1,null), pg_size_bytes('1.5 MB'), parse_ident('"Foo".bar'), quote_literal(5), (time '10:00', time '11:00') overlaps (time '10:30', interval '1 hour');
+select percentile_cont(array[0.25,0.75]) within group (order by x), percentile_disc(array[0.25,null]) within group (order by x), sum(make_interval(days=>x)), avg(make_interval(days=>x)) from (values (1),(2),(4),(4)) v(x);
+select pg_size_bytes('5 xx');
+select 2.0^ -1, 2^0.5, 0.5^3, 10.0^20, 1.001^1000, 2.5^2.5, exp(-5.0), exp(50.5), ln(0.5), ln(1.00001), ln(123456789.123), log(2,10), log(0.5), power(0,0), power(9,0.5::numeric), (-2.0)^3, (-2.0)^ -3, exp(0.0), 1.0^1000000, sqrt(123456789012345678901234567890.0), sqrt(0.00000001), 0.0001^2, 10^ -20::numeric;
+select (-1.0)^0.5;
+select 0.0^ -1;
+select count(*) from pg_timezone_abbrevs();
+select pg_blocking_pids(1), oidvectortypes('23 25'::oidvector), pg_column_size(1), pg_column_size('abc'::text);
