@@ -27,9 +27,14 @@ _TABLES = """
     create table c_two (a text, b int, primary key (a, b));
     create table c_child (k int references c_key (a), v text);
     create table c_none ();
+    create table c_indexed (a int primary key, b text, c int, d int unique);
+    create index on c_indexed (b desc, c);
     create view c_view as select a from c_key;
     create sequence c_seq;
 """
+
+
+_ALL = "c_key, c_plain, c_other, c_checked, c_two, c_child, c_none, c_indexed"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,9 @@ def compare(pair: tuple[Connection, Connection], statement: str, data: bytes | N
 
 def reset(pair: tuple[Connection, Connection]) -> None:
     for connection in pair:
-        connection.execute("truncate c_key, c_plain, c_other, c_checked, c_two, c_child, c_none")
+        connection.execute(
+            "truncate c_key, c_plain, c_other, c_checked, c_two, c_child, c_none, c_indexed"
+        )
 
 
 _GOOD = [
@@ -269,6 +276,25 @@ def test_large_loads_of_other_types(pair: tuple[Connection, Connection]) -> None
     compare(pair, "copy c_plain from stdin", b"".join(rows))
     compare(pair, "copy (select * from c_plain order by j) to stdout", None)
     compare(pair, "copy (select * from c_plain order by j) to stdout csv", None)
+
+
+def test_large_loads_into_indexes(pair: tuple[Connection, Connection]) -> None:
+    reset(pair)
+    rows = [
+        b"%d\t%s\t%d\t%s\n"
+        % (i, b"k%d" % (i * 7919 % 5000), i % 17, b"%d" % i if i % 5 else b"\\N")
+        for i in range(15_000)
+    ]
+    compare(pair, "copy c_indexed from stdin", b"".join(rows))
+    for query in (
+        "select a, b from c_indexed where b = 'k77' order by a",
+        "select a, c from c_indexed where d in (7, 14999, 20000) order by a",
+        "select count(*), count(d) from c_indexed",
+    ):
+        compare(pair, f"copy ({query}) to stdout", None)
+    reset(pair)
+    rows[12_000] = b"12000\tx\t1\t11\n"
+    compare(pair, "copy c_indexed from stdin", b"".join(rows))
 
 
 def test_copy_fail_and_rollback(server: Server) -> None:

@@ -19,7 +19,7 @@ from heliosd.execute.dml.violations import TableWords
 from heliosd.execute.planning import PlanServices
 
 if TYPE_CHECKING:
-    from heliosd.catalog.objects import Column, Table
+    from heliosd.catalog.objects import Column, Index, Table
     from heliosd.execute.context import SessionServices
     from heliosd.execute.copy.lines import Block
     from heliosd.execute.copy.options import CopyOptions
@@ -47,8 +47,10 @@ def column_loader(
     types: Sequence[SqlType],
     options: CopyOptions,
 ) -> ColumnLoader | None:
-    """A loader, or None where rows are needed: checks, foreign keys, indexes, defaults."""
-    if table.checks or table.foreign_keys or table.secondary_indexes or table.row_security:
+    """A loader, or None where rows are needed: checks, foreign keys, defaults, expressions."""
+    if table.checks or table.foreign_keys or table.row_security:
+        return None
+    if not all(_is_plain_index(table, index) for index in table.secondary_indexes):
         return None
     if options.encoding != "utf-8" or options.force_not_null or options.force_null:
         return None
@@ -63,6 +65,14 @@ def column_loader(
     if any(kind.kind != "b" for kind in types):
         return None  # domains have checks, enums are the catalog's
     return ColumnLoader(session, table, columns, types, options)
+
+
+def _is_plain_index(table: Table, index: Index) -> bool:
+    """Whether an index has an entry of plain columns for each row, checked at once."""
+    if index.predicate is not None or any(key.expression is not None for key in index.keys):
+        return False
+    constraint = table.constraint_by_oid(index.constraint) if index.constraint else None
+    return constraint is None or not constraint.deferrable
 
 
 class ColumnLoader:
@@ -81,11 +91,14 @@ class ColumnLoader:
         self._columns = columns
         self._types = types
         self._options = options
-        self._bulk: BulkInsert | None = None
+        self._bulks: dict[int, BulkInsert] = {}
         self._read: Callable[[bytes], Any] = _arrow_reader(columns, types, options)
         self._places = {column.attnum: place for place, column in enumerate(columns)}
         self._null_mark = b"\\N" if options.null == "\\N" else None
         self._services = PlanServices(session.bind_scope(), None)
+        self._codecs = {
+            index.oid: key_codec.codec_for(table, index, self._services) for index in table.indexes
+        }
         self._unread = 0
 
     def start(self, block: Block) -> Callable[[], Any] | None:
@@ -200,12 +213,44 @@ class ColumnLoader:
 
     def _insert(self, stored: Sequence[StoredColumn], count: int, line: int) -> None:
         table = self._table
-        if self._bulk is None:
-            self._bulk = BulkInsert(self._session.transaction, table.tree_id)
         keys = self._keys(stored, count)
-        conflict = self._bulk.add_columns(keys, stored)
+        conflict = self._bulk(table.tree_id).add_columns(keys, stored)
         if conflict is not None:
-            self._raise_unique(stored, keys, conflict, line)
+            primary = next(index for index in table.indexes if index.primary)
+            plain = keys if isinstance(keys, list) else keys.tolist()
+            self._raise_unique(primary, stored, plain, conflict, line)
+        if not table.secondary_indexes:
+            return
+        locators = keys if isinstance(keys, list) else keys.tolist()
+        encode = key_codec.locator_codec(table)
+        tails = [encode(locator) for locator in locators]
+        rows = [(locator,) for locator in locators]
+        for index in table.secondary_indexes:
+            entries = self._entries(index, stored, tails)
+            conflict = self._bulk(index.tree_id).add_rows(entries, rows)
+            if conflict is not None:
+                self._raise_unique(index, stored, entries, conflict, line)
+
+    def _bulk(self, tree_id: int) -> BulkInsert:
+        bulk = self._bulks.get(tree_id)
+        if bulk is None:
+            bulk = self._bulks[tree_id] = BulkInsert(self._session.transaction, tree_id)
+        return bulk
+
+    def _entries(
+        self, index: Index, stored: Sequence[StoredColumn], tails: Sequence[bytes]
+    ) -> list[bytes]:
+        """An index's keys: the columns, then the locator unless the columns are unique."""
+        encode = self._codecs[index.oid].encode
+        values = zip(*[self._values(stored, attnum) for attnum in index.attnums], strict=True)
+        if not index.unique:
+            return [encode(row) + tail for row, tail in zip(values, tails, strict=True)]
+        if index.nulls_not_distinct:
+            return [encode(row) for row in values]
+        return [
+            encode(row) + tail if None in row else encode(row)
+            for row, tail in zip(values, tails, strict=True)
+        ]
 
     def _keys(self, stored: Sequence[StoredColumn], count: int) -> Any:
         import numpy as np
@@ -218,12 +263,12 @@ class ColumnLoader:
             (attnum,) = table.primary_key
             return stored[attnum - 1].values.astype("<i8")
         primary = next(index for index in table.indexes if index.primary)
-        codec = key_codec.codec_for(table, primary, self._services)
+        codec = self._codecs[primary.oid]
         values = [self._values(stored, attnum) for attnum in primary.attnums]
         return [codec.encode(row) for row in zip(*values, strict=True)]
 
     def _values(self, stored: Sequence[StoredColumn], attnum: int) -> list[Any]:
-        """SQL values of a key column (which has no NULL)."""
+        """SQL values of a key column."""
         column = self._table.column(attnum)
         kind = self._session.catalog.types.by_oid[column.type_oid]
         source = stored[attnum - 1]
@@ -238,28 +283,32 @@ class ColumnLoader:
         else:
             values = source.values.tolist()
         unpack = kind.unpacker(column.typmod)
+        nulls = source.nulls
+        if nulls is not None:
+            return [
+                None if null else value if unpack is None else unpack(value)
+                for value, null in zip(values, nulls.tolist(), strict=True)
+            ]
         return values if unpack is None else [unpack(value) for value in values]
 
     def _raise_unique(
-        self, stored: Sequence[StoredColumn], keys: Any, conflict: Any, line: int
+        self,
+        index: Index,
+        stored: Sequence[StoredColumn],
+        keys: Sequence[Any],
+        conflict: Any,
+        line: int,
     ) -> None:
         session, table = self._session, self._table
-        plain = keys if isinstance(keys, list) else keys.tolist()
-        places = [place for place, key in enumerate(plain) if key == conflict]
-        place = places[-1]  # of two alike in this block, the second is the one too many
-        primary = next(index for index in table.indexes if index.primary)
-        values = [self._values(stored, attnum)[place] for attnum in primary.attnums]
-        columns = [table.column(attnum) for attnum in primary.attnums]
-        schema = session.catalog.schema_name(table.schema)
-        words = TableWords(table, schema, self._services)
+        # Of two alike in this block, the second is the one too many.
+        place = [place for place, key in enumerate(keys) if key == conflict][-1]
+        columns = [table.column(attnum) for attnum in index.attnums]
+        values = [self._values(stored, column.attnum)[place] for column in columns]
+        words = TableWords(table, session.catalog.schema_name(table.schema), self._services)
+        names = [column.name for column in columns]
+        types = [column.type_oid for column in columns]
         try:
-            words.unique(
-                session.context,
-                primary,
-                values,
-                [column.name for column in columns],
-                [column.type_oid for column in columns],
-            )
+            words.unique(session.context, index, values, names, types)
         except SqlError as error:
             error.context = f"COPY {table.name}, line {line + place}"
             raise
