@@ -24,6 +24,7 @@ from heliosd.execute.expressions import (
     local,
 )
 from heliosd.plan.nodes import SubPlan
+from heliosd.sql.bind.state import UnknownLiteral
 from heliosd.sql.bound import (
     And,
     ArrayConstructor,
@@ -77,6 +78,13 @@ def compile_const(c: ExpressionCompiler, node: Const) -> Code:
     return Code(c.module.slot(node.value), nullable=False, atom=True, depth=0)
 
 
+def compile_unknown(c: ExpressionCompiler, node: UnknownLiteral) -> Code:
+    """A literal inside a record whose type nothing decided is its text."""
+    if node.text is None:
+        return NULL
+    return Code(c.module.slot(node.text), nullable=False, atom=True, depth=0)
+
+
 def compile_param(c: ExpressionCompiler, node: Param) -> Code:
     name = f"a{node.number}"
     c.writer.first(f"{name} = params[{node.number - 1}]")
@@ -94,7 +102,23 @@ def compile_whole_row(c: ExpressionCompiler, node: WholeRow) -> Code:
     found = c.columns.get((node.rel, WHOLE_ROW))
     if found is None:
         raise not_supported("whole-row reference")
-    return found
+    make = record_maker(c, node.names, node.field_types)
+    if make is None:
+        return found
+    body = f"{c.module.slot(make)}({found.text})"
+    if not found.nullable:
+        return code_of(body, [found], nullable=False)
+    return code_of(f"(None if {found.text} is None else {body})", [found], nullable=True)
+
+
+def record_maker(
+    c: ExpressionCompiler, names: tuple[str, ...], types: Sequence[int]
+) -> Callable[..., Record] | None:
+    """Makes a record that can be shown of a bare tuple; None when a field has no type yet."""
+    known = c.types.registry.by_oid
+    if not names or any(oid not in known for oid in types):
+        return None
+    return RecordShape(names, tuple(known[oid] for oid in types)).make
 
 
 def compile_case_value(c: ExpressionCompiler, node: CaseValue) -> Code:
@@ -332,7 +356,9 @@ def compile_array_constructor(c: ExpressionCompiler, node: ArrayConstructor) -> 
 def compile_row_constructor(c: ExpressionCompiler, node: RowConstructor) -> Code:
     parts = [c.value(f) for f in node.fields]
     inside = "".join(f"{p.text}, " for p in parts)
-    return code_of(f"({inside})", parts, nullable=False)
+    make = record_maker(c, node.names, [field.type for field in node.fields])
+    text = f"({inside})" if make is None else f"{c.module.slot(make)}(({inside}))"
+    return code_of(text, parts, nullable=False)
 
 
 def compile_subscript(c: ExpressionCompiler, node: Subscript) -> Code:
@@ -374,6 +400,7 @@ def compile_collate(c: ExpressionCompiler, node: Collate) -> Code:
 FORMS: Final[Mapping[type, Callable[[ExpressionCompiler, Any], Code]]] = MappingProxyType(
     {
         Const: compile_const,
+        UnknownLiteral: compile_unknown,
         Param: compile_param,
         Var: compile_var,
         WholeRow: compile_whole_row,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from heliosd.errors import SqlError
@@ -154,6 +155,8 @@ def settle(state: BindState, expression: Expr) -> Expr:
         settled = coerce(state, expression, TEXT)
         assert settled is not None
         return settled
+    if isinstance(expression, RowConstructor) and any(f.type == UNKNOWN for f in expression.fields):
+        return replace(expression, fields=tuple(settle(state, f) for f in expression.fields))
     return expression
 
 

@@ -326,7 +326,8 @@ def collation_oid(name: tuple[str, ...], position: int) -> int:
 def _row(level: Level, tree: RowExpression) -> Expr:
     from heliosd.sql.bind.targets import expand_row
 
-    fields = [settle(level.state, each) for each in expand_row(level, tree.items)]
+    # What is unknown stays so: a comparison with another row may decide it, an output settles it.
+    fields = expand_row(level, tree.items)
     return RowConstructor(tuple(fields), tuple(f"f{n}" for n in range(1, len(fields) + 1)), RECORD)
 
 
