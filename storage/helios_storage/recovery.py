@@ -244,8 +244,10 @@ class _Replay:
     def _leaf_run(self, change: LeafRun) -> None:
         tree = self._root.tree(change.tree_id)
         leaf: Any = decode_page(change.page, tree.spec)
-        if type(leaf) is not Leaf or not leaf.keys:
+        if type(leaf) is not Leaf:
             raise Corrupted("a leaf run of the log is no leaf")
+        if not leaf.keys:
+            return  # all of its rows were deleted again by the transaction that wrote them
         fold = self._folds.setdefault(change.tree_id, _Fold())
         if fold.rows:
             self._apply(change.tree_id)

@@ -131,6 +131,24 @@ def test_a_large_commit_into_a_tree_of_its_own(tmp_path: Path) -> None:
     assert check_store(tmp_path / "data", KeyFile()) == []
 
 
+def test_a_large_commit_of_deletes_only(tmp_path: Path) -> None:
+    storage = open_store(tmp_path)
+    tree_id = make_tree(storage)
+    put_rows(storage, tree_id, {key: (key, "x") for key in range(20_000)})
+    put_rows(storage, tree_id, {key: None for key in range(0, 20_000, 2)})
+    transaction = storage.begin()
+    transaction.put_many(tree_id, range(50_000, 60_000), [(k, "y") for k in range(50_000, 60_000)])
+    transaction.put_many(tree_id, range(50_000, 60_000), [None] * 10_000)
+    transaction.commit()
+    expected = read_all(storage, tree_id)
+    assert len(expected) == 10_000
+    crash(storage)
+    storage = open_store(tmp_path)
+    assert read_all(storage, tree_id) == expected
+    storage.close()
+    assert check_store(tmp_path / "data", KeyFile()) == []
+
+
 def test_parts_without_a_commit_are_dropped(tmp_path: Path) -> None:
     storage = open_store(tmp_path)
     tree_id = make_tree(storage)
