@@ -58,6 +58,7 @@ from heliosd.sql.bound import (
     Var,
     WholeRow,
 )
+from heliosd.types.record import Record, RecordShape
 from heliosd.types.registry import CallTypes, SqlOperator
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from heliosd.types.json import (
     raw_elements,
     raw_members,
 )
+from heliosd.types.record import shape_of
 from heliosd.types.registry import CallTypes, SqlType
 
 forms: Final = Forms()
@@ -39,6 +40,8 @@ def converter(kind: SqlType, types: CallTypes) -> ToJson:
         element = types.registry.by_oid[kind.element]
         inner = converter(element, types)
         return lambda value, ctx: _array_json(value, inner, ctx)
+    if kind.name == "record":
+        return lambda value, ctx: record_json(value, types, ctx)
     if kind.name == "bool":
         return lambda value, ctx: "true" if value else "false"
     if kind.category == "N":
@@ -46,6 +49,30 @@ def converter(kind: SqlType, types: CallTypes) -> ToJson:
     if kind.name in ("timestamp", "timestamptz"):
         return lambda value, ctx: dump(kind.output(value, ctx).replace(" ", "T", 1))
     return lambda value, ctx: dump(kind.output(value, ctx))
+
+
+def record_json(
+    value: tuple[Any, ...], types: CallTypes, ctx: EvalContext, separator: str = ","
+) -> str:
+    """A record as an object, its fields in order."""
+    shape = shape_of(value)
+    members = (
+        f"{dump(name)}:{'null' if field is None else converter(kind, types)(field, ctx)}"
+        for name, kind, field in zip(shape.names, shape.types, value, strict=True)
+    )
+    return "{" + separator.join(members) + "}"
+
+
+@forms.specialized("row_to_json(record)", needs_context=True)
+def row_to_json(types: CallTypes) -> Callable[[EvalContext, Any], str]:
+    """A row as an object."""
+    return lambda ctx, value: record_json(value, types, ctx)
+
+
+@forms.specialized("row_to_json(record,bool)", needs_context=True)
+def row_to_json_pretty(types: CallTypes) -> Callable[[EvalContext, Any, bool], str]:
+    """A row as an object, a line for each field."""
+    return lambda ctx, value, pretty: record_json(value, types, ctx, ",\n " if pretty else ",")
 
 
 def _number_json(text: str) -> str:
@@ -127,7 +154,7 @@ def to_object(values: Any, converts: list[ToJson], ctx: EvalContext) -> str:
     members = []
     for at in range(0, len(values), 2):
         if values[at] is None:
-            raise SqlError("22004", f"argument {at + 1} cannot be null",
+            raise SqlError("22023", f"argument {at + 1} cannot be null",
                            hint="Object keys should be text.")  # fmt: skip
         key = converts[at](values[at], ctx)
         key = key if key.startswith('"') else dump(key)

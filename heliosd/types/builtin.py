@@ -23,6 +23,7 @@ from heliosd.types import (
     pattern,
     powers,
     pseudo,
+    record,
     text,
 )
 from heliosd.types.declare import Form
@@ -54,6 +55,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     powers,
     object_ids,
     pseudo,
+    record,
     array,
     array_operators,
 )
@@ -101,10 +103,13 @@ def _casts(forms: Mapping[int, Form], known: frozenset[int]) -> Iterator[SqlCast
         if source not in known or target not in known or fact.method == "i":
             continue
         form = forms.get(fact.function_oid) if fact.function_oid else Form("{0}")
+        converts = False
         if source in _OID_LIKE and target == OIDS["int4"]:
             form = Form("oid_to_int4({0})")
+            converts = True
         elif target in _OID_LIKE and source in (OIDS["int4"], OIDS["int2"]):
             form = Form("int4_to_oid({0})")
+            converts = True
         if form is None:
             continue
         function = facts[fact.function_oid] if fact.function_oid else None
@@ -114,7 +119,7 @@ def _casts(forms: Mapping[int, Form], known: frozenset[int]) -> Iterator[SqlCast
             context=CastContext(fact.context),
             # A type's cast to itself only applies the modifier: `SqlType.apply_typmod` does.
             row="{0}" if source == target else form.row or "{0}",
-            method=fact.method,
+            method="f" if converts else fact.method,
             function=function.name if function else "",
             function_oid=fact.function_oid,
             oid=fact.oid,

@@ -300,7 +300,13 @@ class TableItem(Item):
     def whole_row(self, position: int) -> Expr:
         for column in self.table.live_columns:
             self.use.columns.add(column.attnum - 1)
-        return WholeRow(self.number, self.table.row_type or RECORD, position=position)
+        return WholeRow(
+            self.number,
+            RECORD,
+            position=position,
+            names=tuple(column.name for column in self.table.live_columns),
+            field_types=tuple(column.type_oid for column in self.table.live_columns),
+        )
 
 
 class ColumnsItem(Item):
@@ -349,7 +355,13 @@ class ColumnsItem(Item):
 
     def whole_row(self, position: int) -> Expr:
         if self.number >= 0:
-            return WholeRow(self.number, RECORD, position=position)
+            return WholeRow(
+                self.number,
+                RECORD,
+                position=position,
+                names=tuple(name for name, _ in self.columns),
+                field_types=tuple(expression.type for _, expression in self.columns),
+            )
         fields = self.expand(position)
         return RowConstructor(
             tuple(expression for _, expression in fields),

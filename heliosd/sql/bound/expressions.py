@@ -108,6 +108,9 @@ class WholeRow(Expr):
     typmod: int = -1
     collation: int = 0
     position: int = field(default=0, compare=False)
+    # What the fields are called and their types, for showing the record.
+    names: tuple[str, ...] = field(default=(), compare=False)
+    field_types: tuple[int, ...] = field(default=(), compare=False)
 
 
 class CallForm(enum.Enum):
