@@ -83,6 +83,10 @@ class CopyOut:
         framed = b"\n".join([heads[len(line)] + line for line in lines])
         self._owner.send_streaming(framed + b"\n")
 
+    def write_framed(self, frames: bytes) -> None:
+        """Whole CopyData frames, made already."""
+        self._owner.send_streaming(frames)
+
     def finish(self) -> None:
         """CopyDone."""
         self._owner.send(COPY_DONE)

@@ -28,7 +28,9 @@ class LinkedSession(SessionState):
         self, instance: Instance, channel: Channel, wire: Wire, role: Role, database: Database
     ) -> None:
         super().__init__(instance, channel, wire, role, database)
-        self.admission = Admission(instance.statement_buckets, self._admission_key())
+        self.admission = Admission(
+            instance.statement_buckets, self._admission_key(), instance.metrics
+        )
         self.authorization = Authorization(self)
         self.execution = Execution(self)
         self.accounting = Accounting(instance.metrics)

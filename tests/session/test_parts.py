@@ -16,6 +16,7 @@ from helios_protocol.text import find_codec
 from helios_storage.spec import Lsn
 from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
+from heliosd.observe.metrics import Metrics
 from heliosd.session.buckets import BUCKETS_MAX, Buckets, RateLimit
 from heliosd.session.cancel import Backends
 from heliosd.session.chain.admission import Admission
@@ -134,16 +135,16 @@ class Clock:
 
 
 def test_token_bucket() -> None:
-    clock = Clock()
+    clock, metrics = Clock(), Metrics()
     buckets = Buckets(RateLimit(60, 60.0, 3), clock)
-    link = Admission(buckets, "ann")
+    link = Admission(buckets, "ann", metrics)
     for _ in range(3):
         link.enter()
     with pytest.raises(SqlError) as caught:
         link.enter()
     assert caught.value.sqlstate == "53400"
     assert caught.value.hint == "Retry after 1000 ms."
-    Admission(buckets, "bob").enter()
+    Admission(buckets, "bob", metrics).enter()
     clock.now = 1.0
     link.enter()
     with pytest.raises(SqlError):
@@ -153,6 +154,7 @@ def test_token_bucket() -> None:
         link.enter()
     with pytest.raises(SqlError):
         link.enter()
+    assert metrics.rate_limited.values["statements"] == 3
 
 
 def test_buckets_are_bounded() -> None:

@@ -347,3 +347,20 @@ def test_a_unix_socket(tmp_path: Path) -> None:
             assert connection.execute("select 1").fetchone() == (1,)
     finally:
         assert server.stop() == 0
+
+
+def test_a_rate_limit_refuses_statements_and_keeps_the_connection(tmp_path: Path) -> None:
+    server = Server(tmp_path, tls_required="remote", max_requests="60", window_duration="60s",
+                    burst_capacity="20")  # fmt: skip
+    server.start()
+    try:
+        with ours(server) as client:
+            answers = [shown(x) for _ in range(25) for x in client.query("select 1")]
+            assert answers.count("DataRow(values=(b'1',))") == 20
+            assert answers.count("Error ERROR 53400 rate limit of statements exceeded") == 5
+            refused = client.exchange(P("", "select 1"), B("", ""), E(""), S())
+            assert "Error ERROR 53400 rate limit of statements exceeded" in map(shown, refused)
+            time.sleep(1.1)
+            assert "DataRow(values=(b'1',))" in map(shown, client.query("select 1"))
+    finally:
+        assert server.stop() == 0

@@ -5,16 +5,18 @@ Refused work gets 53400, and the connection lives.
 
 from __future__ import annotations
 
+from heliosd.observe.metrics import Metrics
 from heliosd.session.buckets import Buckets, limit_exceeded
 
 
 class Admission:
     """One session's link: its bucket, chosen by the key extractor when the session starts."""
 
-    __slots__ = ("_bucket", "_buckets")
+    __slots__ = ("_bucket", "_buckets", "_metrics")
 
-    def __init__(self, buckets: Buckets, key: str) -> None:
+    def __init__(self, buckets: Buckets, key: str, metrics: Metrics) -> None:
         self._buckets = buckets
+        self._metrics = metrics
         self._bucket = buckets.bucket(key)
 
     def enter(self) -> None:
@@ -25,6 +27,7 @@ class Admission:
             return
         wait = self._buckets.take(bucket)
         if wait:
+            self._metrics.rate_limited.add("statements")
             raise limit_exceeded("statements", wait)
 
     def give_back(self) -> None:

@@ -1,0 +1,206 @@
+"""Who a session is and what names mean to it: roles, search_path, the statements it shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helios_protocol.connection import Connection as Wire
+from heliosd.catalog import acl
+from heliosd.catalog.lookup import Catalog, Overlay, SearchPath
+from heliosd.catalog.objects import Database, Role
+from heliosd.errors import INSUFFICIENT_PRIVILEGE, INVALID_PARAMETER_VALUE, SqlError
+from heliosd.session.channel import Channel
+from heliosd.session.client import ClientState
+from heliosd.session.evaluation import make_styles
+from heliosd.session.search_path import split_search_path
+from heliosd.session.statement_cache import (
+    Prepared,
+    ScopeKey,
+    StatementCache,
+    StatementCaches,
+)
+from heliosd.settings.session import SessionSettings
+
+if TYPE_CHECKING:
+    from heliosd.session.instance import Instance
+
+
+class IdentityState(ClientState):
+    """Roles and names. `refresh` takes over what SET changed."""
+
+    __slots__ = (
+        "_cache",
+        "_own_caches",
+        "_path_names",
+        "_scope_overlay",
+        "_scope_schemas",
+        "_scope_settings",
+        "_scope_temporary",
+        "_settings_version",
+        "catalog",
+        "client_role",
+        "current_role",
+        "current_role_oid",
+        "database_object",
+        "idle_session_timeout_ms",
+        "idle_transaction_timeout_ms",
+        "is_superuser",
+        "lock_timeout_ms",
+        "plain_defaults",
+        "session_role",
+        "session_role_oid",
+        "statement_timeout_ms",
+    )
+
+    def __init__(
+        self, instance: Instance, channel: Channel, wire: Wire, role: Role, database: Database
+    ) -> None:
+        super().__init__(instance, channel, wire)
+        self.catalog = Catalog(instance.catalog, database)
+        self.database_object = database
+        # The role that logged in never changes; SET SESSION AUTHORIZATION changes session_role.
+        self.client_role = role
+        self.session_role = self.current_role = role.name
+        self.session_role_oid = self.current_role_oid = role.oid
+        self.is_superuser = role.superuser
+        self.statement_timeout_ms = self.lock_timeout_ms = 0
+        self.idle_session_timeout_ms = self.idle_transaction_timeout_ms = 0
+        # Whether a statement alone is READ COMMITTED, may write and needs no timer afterwards.
+        self.plain_defaults = False
+        self._settings_version = -1
+        self._path_names: tuple[str, ...] = ()
+        # The cache in use, and what it was chosen by.
+        self._cache = StatementCache()
+        self._scope_settings = self._scope_schemas = self._scope_temporary = -1
+        self._scope_overlay: Overlay | None = None
+        self._own_caches: StatementCaches | None = None
+
+    @property
+    def database(self) -> str:
+        return self.database_object.name
+
+    @property
+    def database_oid(self) -> int:
+        return self.database_object.oid
+
+    @property
+    def search_path(self) -> SearchPath:
+        """The resolved search_path now."""
+        self.refresh()
+        return self.catalog.search_path(self._path_names, self.current_role)
+
+    def refresh(self) -> None:
+        """Take over what SET changed; one comparison while nothing has."""
+        state = self.settings_state
+        if state.version == self._settings_version:
+            return
+        self._settings_version = state.version
+        self._path_names = split_search_path(state.value(SessionSettings.search_path))
+        self.statement_timeout_ms = state.value(SessionSettings.statement_timeout)
+        self.lock_timeout_ms = state.value(SessionSettings.lock_timeout)
+        self.idle_session_timeout_ms = state.value(SessionSettings.idle_session_timeout)
+        self.idle_transaction_timeout_ms = state.value(
+            SessionSettings.idle_in_transaction_session_timeout
+        )
+        self.plain_defaults = (
+            state.value(SessionSettings.default_transaction_isolation) == "read committed"
+            and not state.value(SessionSettings.default_transaction_read_only)
+            and not self.idle_session_timeout_ms
+        )
+        self._refresh_roles()
+
+    def _refresh_roles(self) -> None:
+        """Both ids come from settings, so that ROLLBACK and SET LOCAL restore them (S-17)."""
+        state = self.settings_state
+        session_role = state.value(SessionSettings.session_authorization)
+        chosen = state.value(SessionSettings.role)
+        if session_role and session_role != self.session_role:
+            found = self.catalog.require_role(session_role)
+            self.session_role, self.session_role_oid = found.name, found.oid
+            self.is_superuser = found.superuser
+        current = self.session_role if chosen == "none" else chosen
+        if current != self.current_role:
+            found = self.catalog.require_role(current)
+            self.current_role, self.current_role_oid = found.name, found.oid
+
+    def set_session_role(self, name: str | None, *, local: bool = False) -> None:
+        """SET SESSION AUTHORIZATION; None is DEFAULT. 42501 unless the login was a superuser's."""
+        target = self.client_role.name if name is None else name
+        role = self.catalog.role(target)
+        if role is None:
+            raise SqlError(INVALID_PARAMETER_VALUE, f'role "{target}" does not exist')
+        if role.oid != self.client_role.oid and not self.client_role.superuser:
+            raise SqlError(INSUFFICIENT_PRIVILEGE, "permission denied to set session authorization")
+        state = self.settings_state
+        state.force(SessionSettings.session_authorization, role.name, local=local)
+        state.force(SessionSettings.is_superuser, role.superuser, local=local)
+        state.force(SessionSettings.role, "none", local=local)
+        self.refresh()
+
+    def set_role(self, name: str | None, *, local: bool = False) -> None:
+        """SET ROLE; None is NONE. 22023 for no such role, 42501 unless a member."""
+        if name is not None:
+            role = self.catalog.role(name)
+            if role is None:
+                raise SqlError(INVALID_PARAMETER_VALUE, f'role "{name}" does not exist')
+            if not acl.is_member(self.catalog, self.session_role_oid, role.oid):
+                raise SqlError(INSUFFICIENT_PRIVILEGE, f'permission denied to set role "{name}"')
+        self.settings_state.force(SessionSettings.role, name or "none", local=local)
+        self.refresh()
+
+    def statement_cache(self) -> StatementCache:
+        """Where this session's statements are kept now: shared, unless what it sees is its own."""
+        catalog = self.catalog
+        if (
+            self.settings_state.version == self._scope_settings
+            and catalog.shared.state.schema_generation == self._scope_schemas
+            and catalog.overlay is self._scope_overlay
+            and catalog.temporary_schema == self._scope_temporary
+        ):
+            return self._cache
+        return self._find_cache()
+
+    def _find_cache(self) -> StatementCache:
+        self.refresh()
+        catalog = self.catalog
+        key = ScopeKey(
+            self.database_object.oid,
+            self.current_role_oid,
+            self.search_path.schemas,
+            self._plan_settings(),
+        )
+        if catalog.overlay is not None or catalog.temporary_schema:
+            if self._own_caches is None:
+                self._own_caches = StatementCaches()
+            self._cache = self._own_caches.of(key)
+        else:
+            self._cache = self.instance.statements.of(key)
+        self._scope_settings = self.settings_state.version
+        self._scope_schemas = catalog.shared.state.schema_generation
+        self._scope_overlay = catalog.overlay
+        self._scope_temporary = catalog.temporary_schema
+        return self._cache
+
+    def is_current(self, prepared: Prepared) -> bool:
+        """Whether a statement may run as it was prepared: same role, path and settings, and what
+        it leans on has not changed."""
+        return prepared.scope is self.statement_cache() and prepared.is_current(self.catalog)
+
+    def _plan_settings(self) -> tuple[object, ...]:
+        """Values that binding and planning look at."""
+        state = self.settings_state
+        return (
+            make_styles(state),
+            self.session_role_oid,
+            state.value(SessionSettings.row_security),
+            *(
+                value
+                for name, _, value in state.items()
+                if name.startswith("enable_") or name.endswith(("_limit", "rules_off", "_cost"))
+            ),
+        )
+
+    def forget_plans(self) -> None:
+        """DISCARD PLANS: of this session's own caches."""
+        self._own_caches = None
+        self._scope_settings = -1
