@@ -223,6 +223,10 @@ class CopyOutStream(Protocol):
         """The same for rows that each are one line of `data`."""
         ...
 
+    def write_framed(self, frames: bytes) -> None:
+        """Whole CopyData frames, made already."""
+        ...
+
     def finish(self) -> None: ...
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from helios_storage import cursor
 from helios_storage.cursor import Batch, KeyRange
 from helios_storage.errors import NoSuchTree
-from helios_storage.page import Inner, PageSource
+from helios_storage.page import Inner, Leaf, PageSource
 from helios_storage.reader import Reader, read_whole, reader_of
 from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, Roots, TreeRoot
 from helios_storage.serializable import ReadSet
@@ -163,6 +163,18 @@ class Snapshot:
         if with_keys:
             return cursor.batches(tree, span, reader, pages, reverse=reverse)
         return cursor.row_batches(tree, span, reader, pages, reverse=reverse)
+
+    def leaves(self, tree_id: int) -> Iterator[Leaf] | None:
+        """All packed leaves in key order, to be read by columns; never change them.
+
+        None where this transaction's own changes would have to be laid over them.
+        """
+        if tree_id in self._trees:
+            return None
+        tree = self.tree(tree_id)
+        if self._reads is not None:
+            self._reads.add_range(tree_id, cursor.EVERYTHING)
+        return cursor.leaves(tree.ref, cursor.EVERYTHING, tree.spec, self._pages, reverse=False)
 
     def _streams(
         self, tree_id: int, span: KeyRange, reader: Reader, *, reverse: bool

@@ -7,9 +7,11 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.context import CopyFormat
 from heliosd.execute.copy.binary import HEADER, NULL, TRAILER
+from heliosd.execute.copy.leaf_lines import Part, leaf_lines
 from heliosd.sql.tree import Select
 
 if TYPE_CHECKING:
@@ -50,9 +52,15 @@ def unload(
     write = _writer(session, types, options, forced, stream)
     if options.header:
         stream.write_rows([_header(columns, options)])
+    by_columns = _by_columns(session, relation, columns, types, options)
+    batches = _batches(session, program) if by_columns is None else by_columns
     count = 0
-    for batch in _batches(session, program):
-        if batch:
+    for batch in batches:
+        if isinstance(batch, tuple):
+            rows, frames = batch
+            stream.write_framed(frames)
+            count += rows
+        elif batch:
             write(batch)
             count += len(batch)
     if options.binary:
@@ -68,7 +76,23 @@ def _check_send(types: Sequence[SqlType]) -> None:
             raise SqlError("42883", f"no binary output function available for type {kind.display}")
 
 
-def _batches(session: SessionServices, program: Program) -> Iterator[Sequence[Row]]:
+def _by_columns(
+    session: SessionServices,
+    relation: ColumnedRelation | None,
+    columns: Sequence[ResultColumn],
+    types: Sequence[SqlType],
+    options: CopyOptions,
+) -> Iterator[Part] | None:
+    """A whole table straight from its leaves; None where rows are needed."""
+    if not isinstance(relation, Table):
+        return None
+    named = [relation.column_by_name[column.name] for column in columns]
+    lines = leaf_lines(session, relation, named, types, options)
+    leaves = None if lines is None else session.context.snapshot.leaves(relation.tree_id)
+    return None if lines is None or leaves is None else lines.parts(leaves)
+
+
+def _batches(session: SessionServices, program: Program) -> Iterator[list[Row]]:
     if program.rows is not None:
         yield from program.rows(session.context, ())
     elif program.modify is not None:
