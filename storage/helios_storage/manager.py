@@ -567,12 +567,14 @@ class TransactionManager:
                 del self._watchers[tree_id]
                 ended.set()
 
-    def store_early(self, xid: int, token: EditToken, refs: list[Ref]) -> None:
+    def store_early(
+        self, xid: int, token: EditToken, refs: list[Ref], pages_min: int = _STORE_EARLY_PAGES
+    ) -> None:
         """Store a private tree's pages once 8 MB of them have changed, so that they can be evicted.
 
         Suspends; on a plain call it leaves that to a later one. `refs` are the private roots.
         """
-        if token.made < _STORE_EARLY_PAGES or self.spill is None:
+        if token.made < pages_min or self.spill is None:
             return
         if not self.scheduler.can_wait():
             return

@@ -7,10 +7,12 @@ leaves are packed one after the other, inner pages grow by whole runs of childre
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
-from helios_storage.layout import layout_of
+from helios_storage.layout import Layout, layout_of
 from helios_storage.page import (
     HEAD_BYTES,
     PAGE_BYTES,
@@ -21,7 +23,7 @@ from helios_storage.page import (
     Ref,
 )
 from helios_storage.root import TreeRoot
-from helios_storage.spec import Key, Row, TreeSpec
+from helios_storage.spec import Key, KeyKind, Row, TreeSpec
 from helios_storage.tree import (
     CHILDREN_KEPT,
     CHILDREN_MAX,
@@ -54,6 +56,8 @@ def build_leaves(
 ) -> list[Ref]:
     """Full leaves with these rows, keys ascending."""
     layout = layout_of(spec.shapes)
+    if not layout.has_heap and not any(None in row for row in rows):
+        return _build_fixed(layout, spec.key_kind, keys, rows, xid, edit)
     encode, size = layout.encode, layout.size
     is_int = spec.key_kind == "int"
     token = edit.token
@@ -87,6 +91,37 @@ def build_leaves(
         refs.append(Ref(leaf, at - start))
         start = at
     token.made += len(refs)
+    return refs
+
+
+def _build_fixed(
+    layout: Layout,
+    key_kind: KeyKind,
+    keys: Sequence[Any],
+    rows: Sequence[Row],
+    xid: int,
+    edit: Edit,
+) -> list[Ref]:
+    """`build_leaves` for rows without variable values and NULLs: what index builds have."""
+    pack, size = layout.record.pack, layout.size
+    zeros = (0,) * len(layout.mask_codes)
+    room = PAGE_BYTES - HEAD_BYTES
+    is_int = key_kind == "int"
+    ends: Sequence[int]
+    if is_int:
+        ends = range(0, (len(keys) + 1) * (size + 12), size + 12)
+    else:
+        ends = list(accumulate([size + 6 + len(key) for key in keys], initial=0))
+    refs: list[Ref] = []
+    start, n = 0, len(keys)
+    while start < n:
+        end = min(n, max(start + 1, bisect_right(ends, ends[start] + room) - 1))
+        records = bytearray().join([pack(*zeros, *row) for row in rows[start:end]])
+        part: Any = array("q", keys[start:end]) if is_int else list(keys[start:end])
+        writers = array("I", [xid]) * (end - start)
+        refs.append(Ref(Leaf(layout, part, records, writers, token=edit.token), end - start))
+        start = end
+    edit.token.made += len(refs)
     return refs
 
 

@@ -155,6 +155,7 @@ class Edit:
         if page.token is token:
             if ref.page_id:
                 token.replaced.append(Ref(None, ref.count, ref.page_id, ref.tag))
+                token.made += 1
                 ref.page_id = NO_PAGE
                 ref.tag = b""
             return ref

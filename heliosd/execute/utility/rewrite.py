@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import lt
 from typing import TYPE_CHECKING, Any, Final
 
+from helios_storage.sorting import SortedRuns
 from helios_storage.spec import TreeId
 from heliosd.catalog.objects import Column, Index, Table
 from heliosd.errors import SqlError
@@ -106,49 +106,16 @@ def _unpacked(rows: list[Values], functions: list[Any]) -> list[Values]:
     ]
 
 
-class _Ascending:
-    """Notes keys as they are put. While each is above the one before, none came twice; only
-    otherwise must the tree's rows be counted."""
-
-    __slots__ = ("count", "is_ascending", "last")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.is_ascending = True
-        self.last: Any = None
-
-    def note(self, keys: Sequence[Any]) -> None:
-        if not keys:
-            return
-        self.count += len(keys)
-        if self.is_ascending:
-            first = self.last is None or self.last < keys[0]
-            self.is_ascending = first and all(map(lt, keys, keys[1:]))
-            self.last = keys[-1]
-
-    def may_repeat(self, session: SessionServices, tree_id: int) -> bool:
-        """Are there fewer rows in the tree than were put?"""
-        if self.is_ascending:
-            return False
-        snapshot = session.transaction.snapshot()
-        try:
-            return snapshot.count(tree_id) != self.count
-        finally:
-            snapshot.release()
-
-
 # -- indexes --------------------------------------------------------------------------------------
 
 
 def build_index_tree(session: SessionServices, table: Table, index: Index) -> None:
     """Fill an index's (empty) tree from its table; 23505 for a unique one with double keys."""
     fresh_snapshot(session, table)
-    put = session.transaction.put_many
-    seen = _Ascending()
+    entries = SortedRuns(session.transaction, index.tree_id)
     for keys, locators in _entries(session, table, index):
-        put(index.tree_id, keys, [(locator,) for locator in locators])
-        seen.note(keys)
-    if index.unique and seen.may_repeat(session, index.tree_id):
+        entries.add(keys, [(locator,) for locator in locators])
+    if entries.finish() is not None:
         raise duplicate_key(session, table, index)
 
 
@@ -282,14 +249,12 @@ def recluster(session: SessionServices, old: Table, new: Table, key: tuple[int, 
     )
     fresh_snapshot(session, old)
     create_trees(session, new)
-    seen = _Ascending()
+    sorted_rows = SortedRuns(session.transaction, new.tree_id)
     key_of = _key_maker(session, new)
     for _keys, rows in stored_rows(session, old):
         _check_key_columns(new, rows)
-        keys = key_of(rows)
-        session.transaction.put_many(new.tree_id, keys, rows)
-        seen.note(keys)
-    return _finish(session, old, new, seen)
+        sorted_rows.add(key_of(rows), rows)
+    return _finish(session, old, new, sorted_rows)
 
 
 def rewrite_table(
@@ -302,14 +267,12 @@ def rewrite_table(
     trees = [NullConstant(0) if each is None else each for each in expressions]
     store = [_storing(session, column) for column in new.columns]
     key_of = _key_maker(session, new)
-    seen = _Ascending()
+    sorted_rows = SortedRuns(session.transaction, new.tree_id)
     batch: list[Values] = []
 
     def flush() -> None:
         _check_not_null(new, batch)
-        keys = key_of(batch)
-        session.transaction.put_many(new.tree_id, keys, list(batch))
-        seen.note(keys)
+        sorted_rows.add(key_of(batch), list(batch))
         batch.clear()
 
     for values in computed_rows(session, old, trees):
@@ -323,7 +286,7 @@ def rewrite_table(
             flush()
     if batch:
         flush()
-    return _finish(session, old, new, seen, same_values=False)
+    return _finish(session, old, new, sorted_rows, same_values=False)
 
 
 def _storing(session: SessionServices, column: Column) -> Callable[[Any], Any] | None:
@@ -354,11 +317,16 @@ def _with_fresh_trees(session: SessionServices, table: Table) -> Table:
 
 
 def _finish(
-    session: SessionServices, old: Table, new: Table, seen: _Ascending, *, same_values: bool = True
+    session: SessionServices,
+    old: Table,
+    new: Table,
+    sorted_rows: SortedRuns,
+    *,
+    same_values: bool = True,
 ) -> Table:
     """Check the new primary key, build the indexes, put `new` in the place of `old`."""
     primary = next((index for index in new.indexes if index.primary), None)
-    if primary is not None and seen.may_repeat(session, new.tree_id):
+    if sorted_rows.finish() is not None and primary is not None:
         # The old rows can tell which key is double only where they hold the new values.
         raise duplicate_key(session, new_rows_of_old(old, new), primary, search=same_values)
     drop_trees(session, old)
