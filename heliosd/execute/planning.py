@@ -30,6 +30,7 @@ from heliosd.sql.tree.modify import ColumnTarget, Overriding
 from heliosd.sql.tree.modify import Insert as InsertTree
 from heliosd.sql.tree.query import RangeVar
 from heliosd.sql.tree.query import Values as ValuesTree
+from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics
@@ -60,7 +61,7 @@ class PlanServices:
     # Types.
 
     def type(self, oid: int) -> SqlType:
-        found = self.registry.by_oid.get(oid)
+        found = self.registry.by_oid.get(value_type_of(oid))
         if found is None:
             raise not_supported(f"type with OID {oid}")
         return found

@@ -271,8 +271,12 @@ def _collected(kind: str) -> Callable[[CallTypes], AggregateForm]:
     def specialize(types: CallTypes) -> AggregateForm:
         convert = converter(types.arguments[0], types)
 
+        # Structured values get a line each.
+        between = "\n " if types.arguments[0].category in "AP" else ""
+
         def step(ctx: EvalContext, state: list[str], value: Any) -> list[str]:
-            state.append("null" if value is None else convert(value, ctx))
+            text = "null" if value is None else convert(value, ctx)
+            state.append(between + text if state and value is not None else text)
             return state
 
         def final(ctx: EvalContext, state: list[str]) -> str | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TEXT: Final = 25
 INTERVAL: Final = 1186
+RECORD: Final = 2249
 
 CONTEXTS: Final = {
     CastForm.IMPLICIT: CastContext.IMPLICIT,
@@ -103,7 +104,9 @@ def _convert(
         return Cast(expression, CastMethod.IO, oid, -1, collation, form)
     path = resolver.pathway(source, oid, CONTEXTS[form])
     if path is None:
-        if oid == 2249 and isinstance(expression, RowConstructor):
+        if oid == RECORD and (
+            isinstance(expression, RowConstructor) or resolver.category(source) == "C"
+        ):
             return expression
         return None
     if path == "relabel":

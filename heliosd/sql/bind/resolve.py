@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from heliosd.functions.registry import AnyFunction, FunctionRegistry
+from heliosd.types.oids import value_type_of
 from heliosd.types.registry import CastContext, SqlOperator, SqlType, TypeRegistry
 
 UNKNOWN: Final = 705
@@ -79,6 +80,8 @@ class Resolver:
 
     def category(self, oid: int) -> str:
         found = self.types.by_oid.get(oid)
+        if found is None and value_type_of(oid) == RECORD:
+            return "C"
         return "X" if found is None or oid == UNKNOWN else found.category
 
     def is_preferred(self, oid: int) -> bool:

@@ -22,6 +22,7 @@ from heliosd.sql.bound import (
     WholeRow,
 )
 from heliosd.sql.bound.node import node
+from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
@@ -122,7 +123,7 @@ class BindState:
 
     def type(self, oid: int) -> SqlType:
         """The type's declaration; 0A000 for types made by CREATE TYPE."""
-        found = self.types.by_oid.get(oid)
+        found = self.types.by_oid.get(value_type_of(oid))
         if found is None:
             raise not_supported(f"type with OID {oid}")
         return found
@@ -302,7 +303,7 @@ class TableItem(Item):
             self.use.columns.add(column.attnum - 1)
         return WholeRow(
             self.number,
-            RECORD,
+            self.table.row_type or RECORD,
             position=position,
             names=tuple(column.name for column in self.table.live_columns),
             field_types=tuple(column.type_oid for column in self.table.live_columns),
