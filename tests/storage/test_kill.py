@@ -13,9 +13,12 @@ import time
 from pathlib import Path
 
 from helios_storage.check import check_store
-from helios_storage.keyring import KeyFile
+from helios_storage.keyring import KeyFile, open_keyring
+from helios_storage.log import SegmentReader, list_segments
 from helios_storage.options import StorageOptions
+from helios_storage.seal import StoreIdentity
 from helios_storage.storage import Storage
+from helios_storage.store.lmdb import LmdbStore
 
 WRITER = Path(__file__).with_name("kill_writer.py")
 KILLS = 8
@@ -45,17 +48,38 @@ def run_and_kill(directory: Path, seed: int, after_seconds: float) -> dict[int, 
     return acknowledged
 
 
+def note_seals(directory: Path, seals: dict[tuple[bytes, bytes], bytes]) -> None:
+    """Every (salt, nonce) that is in the files; one that sealed two different things fails."""
+    store = LmdbStore(directory / "pages", map_bytes=1 << 20, read_only=True)
+    found = []
+    for page_id in store.page_ids_from(0):
+        (page,) = store.read([page_id])
+        assert page is not None
+        found.append(((page[20:36], page[8:20]), page[-16:]))
+    found += [((root[20:36], root[8:20]), root[-16:]) for _, root in store.roots()]
+    store.close()
+    ring = open_keyring(directory, KeyFile(), create=False)
+    for number in list_segments(directory / "log"):
+        reader = SegmentReader(directory / "log", number, ring, StoreIdentity(ring.store_id))
+        for block in reader.blocks():
+            found.append(((reader.head.salt, b"log%d" % block.counter), block.tag))
+    for place, tag in found:
+        assert seals.setdefault(place, tag) == tag, place
+
+
 def test_acknowledged_commits_survive(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
     expected: dict[int, int] = {}
+    seals: dict[tuple[bytes, bytes], bytes] = {}
     options = StorageOptions(segment_bytes=1 << 20, checkpoint_seconds=0)
     for turn in range(KILLS):
         acknowledged = run_and_kill(directory, seed + turn, chance.uniform(0.02, 0.4))
         for key, value in acknowledged.items():
             assert value > expected.get(key, 0)
             expected[key] = value
+        note_seals(directory, seals)
         began = time.monotonic()
         storage = Storage.open(directory, KeyFile(), options)
         assert time.monotonic() - began < 2, seed
@@ -79,3 +103,4 @@ def test_acknowledged_commits_survive(tmp_path: Path) -> None:
             storage._store.close()
             storage._directory.close()
         assert check_store(directory, KeyFile()) == [], (seed, turn)
+    assert len(seals) > 1000
