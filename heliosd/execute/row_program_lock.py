@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from helios_storage.errors import LockNotAvailable
 from helios_storage.locks import LockPolicy
 from helios_storage.locks import LockStrength as RowStrength
 from heliosd.catalog.objects import Table
-from heliosd.errors import not_supported
+from heliosd.errors import SqlError, not_supported
 from heliosd.execute.row_program import Consume, Flow, Needed, Producer, ProgramCompiler, needed_by
 from heliosd.execute.row_program_modify import stored_codes, whole_row_of
 from heliosd.execute.row_program_write import POLICIES, columns_of_row
 from heliosd.plan.columns import all_nodes
 from heliosd.plan.physical import LOCATOR, LockRows
 from heliosd.sql.bound import LockStrength, RowLock, TableRel
+
+if TYPE_CHECKING:
+    from helios_storage.transaction import Transaction
 
 STRENGTHS: Final[Mapping[LockStrength, RowStrength]] = MappingProxyType(
     {
@@ -80,7 +85,11 @@ def _lock_each(
     key = at.columns[(lock.rel, LOCATOR)].text
     words = f"{c.slot(STRENGTHS[lock.strength])}, {c.slot(policy)}, ctx.lock_timeout_ms"
     found, row, flag, place = (c.module.name(p) for p in "rrvv")
-    writer.line(f"{found} = transaction.lock_row(snapshot, {table.tree_id}, {key}, {words})")
+    take = f"transaction.lock_row(snapshot, {table.tree_id}, {key}, {words})"
+    if policy is LockPolicy.NOWAIT:
+        refused = c.slot(partial(lock_at_once, table.name))
+        take = f"{refused}(transaction, snapshot, {table.tree_id}, {key}, {words})"
+    writer.line(f"{found} = {take}")
     tests = f"if {found} is not None and {found}.row is not None:"
     if policy is not LockPolicy.SKIP:
         tests = f"if {found}.row is not None:"
@@ -89,6 +98,14 @@ def _lock_each(
         codes = stored_codes(c, table, row)
         here = whole_row_of(c, table, lock.rel, at.plus(columns_of_row(codes, lock.rel)))
         _lock_each(c, node, locks[1:], tables, here, [*changed, flag], consume)
+
+
+def lock_at_once(table: str, transaction: Transaction, *arguments: Any) -> Any:
+    """NOWAIT: 55P03 names the table, which storage does not know."""
+    try:
+        return transaction.lock_row(*arguments)
+    except LockNotAvailable:
+        raise SqlError("55P03", f'could not obtain lock on row in relation "{table}"') from None
 
 
 PRODUCERS: Final[Mapping[type, Producer]] = MappingProxyType({LockRows: produce_lock_rows})

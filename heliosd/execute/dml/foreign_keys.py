@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_storage.locks import LockPolicy, LockStrength
-from heliosd.types.quoting import quote_identifier
 from heliosd.errors import SqlError
 from heliosd.execute.key_codec import codec_for
+from heliosd.execute.program import PlanIsStale
 from heliosd.sql.parser import parse_statements
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Constraint, Index, Table
@@ -178,14 +179,7 @@ class ReferencedAction:
             self._refuse(ctx, noted)
 
     def _refuse(self, ctx: ExecutionContext, key: tuple[Any, ...]) -> None:
-        program = self._prepared(ctx, "check")
-        inner = ctx.portal(ctx.transaction.snapshot(newest=True))
-        try:
-            assert program.rows is not None
-            found = any(program.rows(inner, key))
-        finally:
-            inner.snapshot.release()
-        if found:
+        if self._run(ctx, "check", key):
             table = self.parent.table
             raise SqlError(
                 "23503",
@@ -208,13 +202,25 @@ class ReferencedAction:
             kind = {CASCADE: "delete", SET_NULL: "null", SET_DEFAULT: "default"}[action]
             if new is None and kind in ("null", "default") and self.constraint.on_delete_columns:
                 kind += " some"
-        program = self._prepared(ctx, kind)
-        inner = ctx.portal(ctx.transaction.snapshot(newest=True))
-        try:
-            assert program.modify is not None
-            program.modify(inner, parameters)
-        finally:
-            inner.snapshot.release()
+        self._run(ctx, kind, parameters)
+
+    def _run(self, ctx: ExecutionContext, kind: str, parameters: tuple[Any, ...]) -> bool:
+        """Run one action now; whether a check found a row."""
+        while True:
+            program = self._prepared(ctx, kind)
+            inner = ctx.portal(ctx.transaction.snapshot(newest=True))
+            try:
+                if program.rows is not None:
+                    return any(program.rows(inner, parameters))
+                assert program.modify is not None
+                program.modify(inner, parameters)
+            except PlanIsStale:
+                # The table's lock is held by now, so the next program stays good.
+                self._programs.pop(kind, None)
+            else:
+                return False
+            finally:
+                inner.snapshot.release()
 
     def _prepared(self, ctx: ExecutionContext, kind: str) -> Program:
         """The program of one action, made again when the referencing table has changed."""
