@@ -175,8 +175,8 @@ class Transaction:
             if newest or self.xid or self.specs or root.lsn < self.seen:
                 root = roots.newest
             if self.isolation > 1:
-                if not self.read_only:
-                    root = roots.newest
+                if not self.read_only or self.isolation is Isolation.SERIALIZABLE:
+                    root = roots.newest  # SSI counts commits from here: it must see them all
                 self._root = roots.pin(root)
                 if self.isolation is Isolation.SERIALIZABLE:
                     self.reads = ReadSet()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helios_storage.errors import DeadlockDetected, SerializationConflict
-from helios_storage.memory import open_memory
+from helios_storage.memory import MemoryRoots, open_memory
 from helios_storage.spec import TreeSpec
 from helios_storage.transaction import Isolation
 from tests.storage.tasks import Tasks
@@ -454,3 +454,23 @@ def test_no_update_is_lost_and_no_money_made(level, seed):
     assert len(sums) > 200
     assert list(world.manager.locks.listing()) == []
     assert world.manager.roots.count_read() == 0
+
+
+def test_serializable_reads_what_is_committed_even_if_not_durable(world, monkeypatch):
+    """Its place among the others is counted in commits, so it must see every one before it."""
+    roots = world.manager.roots
+    held = roots.durable
+    # the sync takes its time
+    monkeypatch.setattr(MemoryRoots, "make_durable", lambda self, root: self.unpin(root))
+    writer = world.begin(SER)
+    writer.update(1, lambda _: 11)
+    writer.commit()
+    assert roots.durable is held
+    reader = world.manager.begin(SER, read_only=True)
+    snapshot = reader.snapshot()
+    assert snapshot.get(world.tree, 1) == (11,)
+    snapshot.release()
+    lazy = world.manager.begin(RR, read_only=True)
+    snapshot = lazy.snapshot()
+    assert snapshot.get(world.tree, 1) == (10,)
+    snapshot.release()
