@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -17,6 +18,21 @@ from heliosd.types.pattern import compiled, find_all, split_by
 from heliosd.types.registry import CallTypes
 
 forms: Final = Forms()
+
+
+@forms.specialized("width_bucket(anycompatible,anycompatiblearray)")
+def width_bucket_array(types: CallTypes) -> Callable[[Any, Array], int]:
+    """How many of the sorted thresholds a value has reached; 2202E, 22004."""
+    key = types.arguments[0].order_key() or (lambda value: value)
+
+    def compute(value: Any, thresholds: Array) -> int:
+        if len(thresholds.dimensions) > 1:
+            raise SqlError("2202E", "thresholds must be one-dimensional array")
+        if None in thresholds.elements:
+            raise SqlError("22004", "thresholds array must not contain NULLs")
+        return bisect_right([key(item) for item in thresholds.elements], key(value))
+
+    return compute
 
 
 # ------------------------------------------------------------ facts about an array

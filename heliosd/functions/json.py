@@ -175,6 +175,61 @@ def array_to_json(types: CallTypes) -> Callable[..., str]:
     return lambda ctx, value: convert(value, ctx)
 
 
+def _pairs_of(array: Array) -> list[tuple[str | None, str | None]]:
+    if not array.elements:
+        return []
+    if len(array.dimensions) == 1:
+        if len(array.elements) % 2:
+            raise SqlError("2202E", "array must have even number of elements")
+    elif len(array.dimensions) == 2:
+        if array.dimensions[1] != 2:
+            raise SqlError("2202E", "array must have two columns")
+    else:
+        raise SqlError("2202E", "wrong number of array subscripts")
+    return list(zip(array.elements[::2], array.elements[1::2], strict=True))
+
+
+def _object_of(pairs: list[tuple[str | None, str | None]]) -> str:
+    members = []
+    for key, value in pairs:
+        if key is None:
+            raise SqlError("22004", "null value not allowed for object key")
+        members.append(f"{dump(key)} : {'null' if value is None else dump(value)}")
+    return "{" + ", ".join(members) + "}"
+
+
+def _zipped(keys: Array, values: Array) -> list[tuple[str | None, str | None]]:
+    if len(keys.dimensions) > 1 or len(values.dimensions) > 1:
+        raise SqlError("2202E", "wrong number of array subscripts")
+    if len(keys.elements) != len(values.elements):
+        raise SqlError("2202E", "mismatched array dimensions")
+    return list(zip(keys.elements, values.elements, strict=True))
+
+
+@forms.function("json_object(_text)")
+def json_object(array: Array) -> str:
+    """An object of keys and values in turn, or of pairs; 2202E, 22004."""
+    return _object_of(_pairs_of(array))
+
+
+@forms.function("json_object(_text,_text)")
+def json_object_zipped(keys: Array, values: Array) -> str:
+    """An object of keys and their values; 2202E, 22004."""
+    return _object_of(_zipped(keys, values))
+
+
+@forms.function("jsonb_object(_text)")
+def jsonb_object(array: Array) -> str:
+    """`json_object`, normalised; 2202E, 22004."""
+    return jsonb_normal(json_object(array))
+
+
+@forms.function("jsonb_object(_text,_text)")
+def jsonb_object_zipped(keys: Array, values: Array) -> str:
+    """`json_object`, normalised; 2202E, 22004."""
+    return jsonb_normal(json_object_zipped(keys, values))
+
+
 # ------------------------------------------------------------ taking apart
 
 

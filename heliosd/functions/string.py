@@ -30,7 +30,7 @@ forms.templates(
         "octet_length(text)": "text_bytes({0})",
         "octet_length(bpchar)": "text_bytes({0})",
         "bit_length(text)": "text_bytes({0}) * 8",
-        "lower(text)": "{0}.lower()",
+        "lower(text)": "text_lower({0})",
         "reverse(text)": "{0}[::-1]",
         "btrim(text)": "{0}.strip(' ')",
         "ltrim(text)": "{0}.lstrip(' ')",
@@ -46,6 +46,15 @@ forms.templates(
         "quote_nullable(text)": "'NULL' if {0} is None else quote_literal({0})",
     }
 )
+
+
+@forms.helper
+def text_lower(value: str) -> str:
+    """Lower case, a character for a character: what C.UTF-8 maps."""
+    lowered = value.lower()
+    if value.isascii():
+        return lowered
+    return "".join(char.lower()[0] for char in value)
 
 
 @forms.helper

@@ -305,6 +305,13 @@ def _element(text: str, index: int) -> str | None:
     return elements[place] if 0 <= place < len(elements) else None
 
 
+def _binary_element(text: str, index: int) -> str | None:
+    """jsonb holds a scalar as an array of one."""
+    if kind_of(text) in ("array", "object"):
+        return _element(text, index)
+    return text if index in (0, -1) else None
+
+
 def _path(text: str, path: Any) -> str | None:
     current: str | None = text
     for step in path.elements:
@@ -322,13 +329,14 @@ def _path(text: str, path: Any) -> str | None:
 
 for _kind in ("json", "jsonb"):
     forms.function(f"{_kind}_object_field({_kind},text)")(_field)
-    forms.function(f"{_kind}_array_element({_kind},int4)")(_element)
+    _at = _binary_element if _kind == "jsonb" else _element
+    forms.function(f"{_kind}_array_element({_kind},int4)")(_at)
     forms.function(f"{_kind}_extract_path({_kind},_text)")(_path)
     forms.function(f"{_kind}_object_field_text({_kind},text)")(
         lambda text, key: as_text(_field(text, key))
     )
     forms.function(f"{_kind}_array_element_text({_kind},int4)")(
-        lambda text, index: as_text(_element(text, index))
+        lambda text, index, at=_at: as_text(at(text, index))
     )
     forms.function(f"{_kind}_extract_path_text({_kind},_text)")(
         lambda text, path: as_text(_path(text, path))

@@ -178,6 +178,40 @@ def jsonb_set(document: str, path: Array, new: str, create: bool) -> str:  # noq
     return dump(_changed(value, steps, parsed(new), "create" if create else "set"))
 
 
+@forms.function("jsonb_set_lax(jsonb,_text,jsonb,bool,text)")
+def jsonb_set_lax(
+    document: str | None,
+    path: Array | None,
+    new: str | None,
+    create: bool | None,  # noqa: FBT001 - SQL's argument
+    treatment: str | None,
+) -> str | None:
+    """`jsonb_set` that says what a NULL value does; 22023, 22004."""
+    if document is None or path is None or create is None:
+        return None
+    if treatment not in ("raise_exception", "use_json_null", "delete_key", "return_target"):
+        raise SqlError(
+            "22023",
+            'null_value_treatment must be "delete_key", "return_target", "use_json_null", '
+            'or "raise_exception"',
+        )
+    if new is not None:
+        return jsonb_set(document, path, new, create)
+    if treatment == "raise_exception":
+        raise SqlError(
+            "22004",
+            "JSON value must not be null",
+            detail='Exception was raised because null_value_treatment is "raise_exception".',
+            hint="To avoid, either change the null_value_treatment argument or ensure that an "
+            "SQL NULL is not passed.",
+        )
+    if treatment == "return_target":
+        return document
+    if treatment == "delete_key":
+        return jsonb_delete_path(document, path)
+    return jsonb_set(document, path, "null", create)
+
+
 @forms.function("jsonb_insert(jsonb,_text,jsonb,bool)")
 def jsonb_insert(document: str, path: Array, new: str, after: bool) -> str:  # noqa: FBT001
     """A value put in before (or after) a place; 22023."""

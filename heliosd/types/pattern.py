@@ -145,6 +145,22 @@ forms.templates(
 )
 
 
+@forms.helper
+def bytea_like(data: bytes, pattern: bytes) -> bool:
+    """Byte by byte; 22025."""
+    return like_matcher(pattern.decode("latin-1"))(data.decode("latin-1"))
+
+
+forms.templates(
+    {
+        "bytealike(bytea,bytea)": "bytea_like({0}, {1})",
+        "byteanlike(bytea,bytea)": "not bytea_like({0}, {1})",
+        "like(bytea,bytea)": "bytea_like({0}, {1})",
+        "notlike(bytea,bytea)": "not bytea_like({0}, {1})",
+    }
+)
+
+
 @forms.function("like_escape(text,text)")
 def like_escape(pattern: str, escape: str) -> str:
     r"""The pattern with another escape character rewritten to use \; 22025."""
