@@ -749,8 +749,22 @@ def choose_with(planner: Planner, plan: logical.With, wish: Wish) -> Physical:
 
 def choose_insert(planner: Planner, plan: logical.InsertRows, wish: Wish) -> Physical:
     below = planner.choose(plan.source)
+    statement = plan.statement
+    if plan.on_conflict is not None:
+        conflict = plan.on_conflict
+        if conflict.assignments is not None:
+            where = conflict.where
+            conflict = replace(
+                conflict,
+                assignments=tuple(
+                    replace(a, expression=planner.expression(a.expression))
+                    for a in conflict.assignments
+                ),
+                where=None if where is None else planner.expression(where),
+            )
+        statement = replace(statement, on_conflict=conflict)
     return physical.InsertRows(
-        plan.statement,
+        statement,
         below,
         planner.expressions(plan.row),
         planner.expressions(plan.returning),

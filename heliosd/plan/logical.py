@@ -519,12 +519,12 @@ class Builder:
                 ),
                 where=None if conflict.where is None else self.expression(conflict.where),
             )
-            statement = replace(statement, on_conflict=conflict)
         return InsertRows(
             statement,
             source,
             self.expressions(statement.row),
             self._returning(statement.returning),
+            conflict,
         )
 
     def _old_rows(self, statement: Update | Delete, others: tuple[FromItem, ...]) -> Plan:

@@ -23,6 +23,7 @@ from heliosd.sql.bound import (
     FunctionRel,
     GroupingCall,
     Insert,
+    OnConflict,
     RowLock,
     SortKey,
     SubLinkKind,
@@ -285,12 +286,16 @@ class IndexExtreme(PlanNode):
 
 @node
 class InsertRows(PlanNode):
-    """INSERT: `statement.row` for each row of `source` (gives `Var(statement.source_rel, i)`)."""
+    """INSERT: `row` for each row of `source` (gives `Var(statement.source_rel, i)`).
+
+    `on_conflict` is the statement's, its subqueries planned.
+    """
 
     statement: Insert
     source: Plan
     row: tuple[Expr, ...]
     returning: tuple[Expr, ...]
+    on_conflict: OnConflict | None = None
 
 
 @node

@@ -19,6 +19,7 @@ from heliosd.plan.nodes import (
 from heliosd.plan.rules import (
     count_rows,
     fold_constants,
+    hash_subqueries,
     index_extremes,
     inline_ctes,
     inline_projects,
@@ -50,6 +51,7 @@ BEFORE_SUBQUERIES: Final = (
 PER_QUERY: Final = (
     Rule("inline_projects", inline_projects.apply, frozenset({Project})),
     Rule("push_predicates", push_predicates.apply, frozenset({Filter, Join})),
+    Rule("hash_subqueries", hash_subqueries.apply, frozenset({SubPlan})),
     Rule("join_keys", join_keys.apply, frozenset({Join})),
     Rule("count_rows", count_rows.apply, frozenset({Aggregate})),
     Rule("index_extremes", index_extremes.apply, frozenset({Aggregate})),

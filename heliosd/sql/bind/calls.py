@@ -16,6 +16,7 @@ from heliosd.sql.bind.coerce import (
     settle,
     to_boolean,
 )
+from heliosd.sql.bind.grouping import without_coercion
 from heliosd.sql.bind.names import bind_field, find_rel
 from heliosd.sql.bind.resolve import ANY, UNKNOWN, AmbiguousError, Candidate
 from heliosd.sql.bind.sorting import sort_key
@@ -385,6 +386,8 @@ def _aggregate(
     for part in parts:
         _check_inside_aggregate(part, tree)
     _check_own_level(level, parts, tree)
+    if tree.distinct:
+        keys = tuple(_sorted_argument(key, arguments) for key in keys)
     if tree.distinct and any(key.expression not in arguments for key in keys):
         raise SqlError(
             "42P10",
@@ -411,6 +414,14 @@ def _aggregate(
         spread,
         tree.position,
     )
+
+
+def _sorted_argument(key: SortKey, arguments: tuple[Expr, ...]) -> SortKey:
+    """`agg(DISTINCT x ORDER BY x)`: the argument as it was coerced is what is sorted."""
+    for argument in arguments:
+        if argument != key.expression and without_coercion(argument) == key.expression:
+            return SortKey(argument, key.descending, key.nulls_first, key.operator)
+    return key
 
 
 def _check_aggregate_syntax(tree: FunctionCall, function: SqlAggregate, shown: str) -> None:

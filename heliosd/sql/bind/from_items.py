@@ -58,7 +58,7 @@ def bind_from(level: Level, items: Sequence[tree_query.FromItem]) -> tuple[FromI
     """The FROM clause; its names are in view of the level afterwards."""
     level.clause = "FROM"
     bound: list[FromItem] = []
-    if len(items) == 1 and type(items[0]) is tree_query.RangeVar:
+    if len(items) == 1 and not level.items and type(items[0]) is tree_query.RangeVar:
         # The common case has nothing to its left.
         rel, names = bind_from_item(level, items[0])
         level.items = names

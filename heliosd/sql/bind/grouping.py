@@ -11,7 +11,16 @@ from heliosd.sql.bind.coerce import location, settle
 from heliosd.sql.bind.names import find_column
 from heliosd.sql.bind.sorting import check_groupable
 from heliosd.sql.bind.state import ColumnsItem, Level, TableItem
-from heliosd.sql.bound import AggregateCall, Expr, GroupingCall, SubLink, Var, WholeRow
+from heliosd.sql.bound import (
+    AggregateCall,
+    Cast,
+    CastForm,
+    Expr,
+    GroupingCall,
+    SubLink,
+    Var,
+    WholeRow,
+)
 from heliosd.sql.bound.walk import children, has_aggregate, has_window, outer_vars, transform
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import (
@@ -63,10 +72,17 @@ def find_expression(entries: list[Entry], expression: Expr, tree: Expression) ->
     from heliosd.sql.bind.targets import Entry
 
     for index, entry in enumerate(entries):
-        if entry.expression == expression:
+        if entry.expression == expression or without_coercion(entry.expression) == expression:
             return index
     entries.append(Entry(expression, "?column?", tree, junk=True))
     return len(entries) - 1
+
+
+def without_coercion(expression: Expr) -> Expr:
+    """What stands below the casts that nobody wrote."""
+    while isinstance(expression, Cast) and expression.form is not CastForm.EXPLICIT:
+        expression = expression.argument
+    return expression
 
 
 def _by_name(level: Level, tree: ColumnRef, entries: list[Entry], clause: str) -> int | None:

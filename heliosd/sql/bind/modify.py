@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliosd.sql.bind.coerce import to_boolean
 from heliosd.sql.bind.from_items import bind_from, check_names
-from heliosd.sql.bind.state import Level
+from heliosd.sql.bind.state import Item, Level
 from heliosd.sql.bind.table_target import (
     aim_item,
     bind_returning,
@@ -30,8 +30,7 @@ def bind_update(parent: Level, tree: tree_modify.Update, settled: bool) -> Any: 
     aim = open_aim(level, tree.relation, "update")
     number = state.new_rel()
     item = aim_item(level, aim, number)
-    from_items = _others(level, tree.from_items)
-    level.items.insert(0, item)
+    from_items = _others(level, item, tree.from_items)
     assignments = bind_set_list(level, aim.table, tree.assignments)
     where = _where(level, tree.where)
     new = state.new_rel()
@@ -60,19 +59,25 @@ def bind_delete(parent: Level, tree: tree_modify.Delete, settled: bool) -> Any: 
     aim = open_aim(level, tree.relation, "delete from")
     number = state.new_rel()
     item = aim_item(level, aim, number)
-    using = _others(level, tree.using)
-    level.items.insert(0, item)
+    using = _others(level, item, tree.using)
     where = _where(level, tree.where)
     returning = bind_returning(level, tree.returning)
     need(state, aim.table, "DELETE", None)
     return Delete(aim.table, number, aim.alias, using, where, returning, finish_with(level))
 
 
-def _others(level: Level, items: tuple[Any, ...]) -> tuple[FromItem, ...]:
+def _others(level: Level, target: Item, items: tuple[Any, ...]) -> tuple[FromItem, ...]:
     """FROM or USING beside the target table, which LATERAL there cannot see."""
-    if not items:
-        return ()
-    return bind_from(level, items)
+    bound: tuple[FromItem, ...] = ()
+    if items:
+        level.items = [target]
+        target.lateral_only, target.lateral_ok = True, False
+        bound = bind_from(level, items)
+        target.lateral_only, target.lateral_ok = False, True
+        if target in level.items:
+            level.items.remove(target)
+    level.items.insert(0, target)
+    return bound
 
 
 def _where(level: Level, tree: Any) -> Expr | None:

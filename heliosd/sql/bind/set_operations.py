@@ -9,6 +9,7 @@ from typing import Any
 from heliosd.errors import SqlError
 from heliosd.sql.bind.coerce import common_type, common_typmod, location, to_common
 from heliosd.sql.bind.limits import bind_limits
+from heliosd.sql.bind.recursion import check_recursive_term
 from heliosd.sql.bind.sorting import check_groupable, sort_order
 from heliosd.sql.bind.state import ColumnsItem, CteEntry, Level
 from heliosd.sql.bound import (
@@ -70,6 +71,7 @@ def bind_sides(
     right = level.query(tree.right, settle=False)
     if recursive is not None and recursive.self_reference:
         _check_recursive(tree, recursive)
+        check_recursive_term(right, recursive)
     a, b = output_columns(left), output_columns(right)
     if len(a) != len(b):
         raise SqlError(
@@ -82,12 +84,16 @@ def bind_sides(
     lefts, rights = _outputs(left), _outputs(right)
     for index, (name, *_) in enumerate(a):
         columns.append(_column(level, name, lefts[index], rights[index], tree, index, kind))
-        if fixed and recursive is not None and columns[-1].type != a[index][1]:
+        if (
+            fixed
+            and recursive is not None
+            and (columns[-1].type != a[index][1] or columns[-1].typmod != a[index][2])
+        ):
             raise SqlError(
                 "42804",
                 f'recursive query "{recursive.name}" column {index + 1} has type '
                 f"{state.type_name(a[index][1], a[index][2])} in non-recursive term but type "
-                f"{state.type_name(columns[-1].type)} overall",
+                f"{state.type_name(columns[-1].type, columns[-1].typmod)} overall",
                 hint="Cast the output of the non-recursive term to the correct type.",
                 position=_first_target(tree.left),
             )
@@ -262,7 +268,7 @@ def check_plain_recursion(entry: CteEntry, position: int) -> None:
 
 def _check_recursive(tree: tree_query.SetOperation, entry: CteEntry) -> None:
     if tree.kind is not tree_query.SetOperationKind.UNION:
-        check_plain_recursion(entry, tree.position)
+        check_plain_recursion(entry, entry.position)
     what = ""
     if tree.order_by:
         what = "ORDER BY"

@@ -404,6 +404,7 @@ class CteEntry:
     non_recursive_term: bool = False
     modifies: bool = False
     materialized: bool | None = None
+    position: int = 0
 
 
 class Level:

@@ -14,7 +14,6 @@ from heliosd.sql.tree.query import (
     CommonTable,
     Materialized,
     SetOperation,
-    SetOperationKind,
     WithClause,
 )
 
@@ -68,6 +67,7 @@ def _bind_table(level: Level, table: CommonTable, *, recursive: bool) -> CteEntr
         raise not_supported("SEARCH and CYCLE in WITH RECURSIVE", position=table.position)
     entry = CteEntry(state.new_cte(), table.name, ())
     entry.materialized = _MATERIALIZED[table.materialized]
+    entry.position = table.position
     tree = table.query
     if isinstance(tree, Modification):
         if level.parent is not None and level.parent.parent is not None:
@@ -129,7 +129,7 @@ def _bind_recursive(
     def visible(outputs: tuple[tuple[str, int, int, int], ...]) -> None:
         entry.columns = _columns(table, outputs)
         entry.non_recursive_term = False
-        entry.recursive = tree.kind is SetOperationKind.UNION
+        entry.recursive = True
 
     entry.non_recursive_term = True
     level.ctes[table.name] = entry
