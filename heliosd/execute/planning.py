@@ -18,17 +18,17 @@ from heliosd.execute.dml.violations import TableWords
 from heliosd.execute.program import Program, ResultColumn, StatementKind
 from heliosd.plan.choose import choose_plan
 from heliosd.plan.logical import build_logical
-from heliosd.plan.physical import GivenRows, InsertRows, Project, Result, ValuesScan
+from heliosd.plan.physical import Filter, GivenRows, InsertRows, Project, Result, ValuesScan
 from heliosd.plan.rules import optimize
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bound import Delete, Insert, Param, Update, Var
 from heliosd.sql.bound.walk import substitute
 from heliosd.sql.tree.base import QualifiedName
-from heliosd.sql.tree.expressions import ParameterRef
+from heliosd.sql.tree.expressions import ColumnRef, ParameterRef
 from heliosd.sql.tree.modify import ColumnTarget, Overriding
 from heliosd.sql.tree.modify import Insert as InsertTree
-from heliosd.sql.tree.query import RangeVar
+from heliosd.sql.tree.query import Alias, RangeSubselect, RangeVar, ResultTarget, Select
 from heliosd.sql.tree.query import Values as ValuesTree
 from heliosd.types.oids import value_type_of
 
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from heliosd.plan.physical import PhysicalNode
     from heliosd.sql.bind.state import BindScope
     from heliosd.sql.bound import BoundStatement, Expr
-    from heliosd.sql.tree.base import Statement
+    from heliosd.sql.tree.base import Expression, Statement
+    from heliosd.sql.tree.query import Query
     from heliosd.types.registry import SqlType, TypeRegistry
 
 RowCount = Callable[[int], int]
@@ -167,21 +168,32 @@ def plan_bound(
 
 
 def prepare_rows_insert(
-    table: Table, columns: Sequence[str], scope: BindScope, row_count: RowCount | None = None
+    table: Table,
+    columns: Sequence[str],
+    scope: BindScope,
+    row_count: RowCount | None = None,
+    where: Expression | None = None,
 ) -> Program:
     """INSERT of rows that the caller has: `modify(ctx, (rows,))`, a tuple per row in `columns`.
 
     Values are SQL values of the columns' types. The other columns get their defaults; constraints,
-    indexes and foreign keys are looked after as in any INSERT. COPY FROM goes this way.
+    indexes and foreign keys are looked after as in any INSERT. COPY FROM goes this way. Rows for
+    which `where` (over `columns`, as the table's) is not true are left out.
     """
     numbers = {c.name: c for c in table.live_columns}
     types = tuple(numbers[name].type_oid for name in columns)
     name = QualifiedName(0, (scope.catalog.schema_name(table.schema), table.name))
+    parameters = tuple(ParameterRef(0, i + 1) for i in range(len(columns)))
+    values: Query = ValuesTree(0, (parameters,))
+    if where is not None:
+        source = RangeSubselect(0, values, Alias(0, table.name, tuple(columns)))
+        targets = tuple(ResultTarget(0, ColumnRef(0, (column,))) for column in columns)
+        values = Select(0, targets, (source,), where)
     statement = InsertTree(
         0,
         RangeVar(0, name),
         tuple(ColumnTarget(0, column) for column in columns),
-        ValuesTree(0, (tuple(ParameterRef(0, i + 1) for i in range(len(columns))),)),
+        values,
         overriding=Overriding.SYSTEM,
     )
     bound = bind_statement(statement, replace(scope, parameter_types=types))
@@ -218,10 +230,14 @@ def given_rows(node: InsertRows, width: int, rel: int) -> InsertRows:
         if isinstance(source, Project):
             expressions = tuple(substitute(e, visit) for e in source.expressions)
             return replace(source, input=over(source.input), expressions=expressions)
+        if isinstance(source, Filter):
+            predicates = tuple(substitute(e, visit) for e in source.predicates)
+            return Filter(over(source.input), predicates)
         if isinstance(source, ValuesScan):
             (row,) = source.rel.rows
             expressions = tuple(substitute(e, visit) for e in row)
-            return Project(GivenRows(rel, width), source.rel.rel, expressions)
+            given = Project(GivenRows(rel, width), source.rel.rel, expressions)
+            return Filter(given, source.predicates) if source.predicates else given
         assert isinstance(source, Result), source
         return GivenRows(rel, width)
 

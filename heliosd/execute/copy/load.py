@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from heliosd.catalog.objects import Column, Table
     from heliosd.execute.context import CopyInStream, SessionServices
     from heliosd.execute.copy.options import CopyOptions
+    from heliosd.sql.tree import Expression
     from heliosd.types.registry import SqlType
 
 # A block smaller than this goes by rows: making leaves of a few rows is no gain.
@@ -24,19 +25,27 @@ COLUMNS_BYTES_MIN: Final = 32 << 10
 
 
 def load(
-    session: SessionServices, table: Table, columns: Sequence[Column], options: CopyOptions
+    session: SessionServices,
+    table: Table,
+    columns: Sequence[Column],
+    options: CopyOptions,
+    where: Expression | None = None,
 ) -> int:
-    """Read the client's stream to its end; the number of rows."""
+    """Read the client's stream to its end; the number of rows that went in."""
     types = [_type(session, column) for column in columns]
     if options.binary:
         check_receive(types)
-    program = prepare_rows_insert(table, [column.name for column in columns], session.bind_scope())
+    program = prepare_rows_insert(
+        table, [column.name for column in columns], session.bind_scope(), where=where
+    )
     sink = RowSink(session.context, table, columns, types, options, program)
     stream = session.copy_in(CopyFormat(len(columns), options.binary))
     if options.binary:
         _load_binary(session, table, columns, types, sink, stream)
         return sink.count
-    loader = column_loader(session, table, columns, types, options)
+    loader = None
+    if where is None:
+        loader = column_loader(session, table, columns, types, options)
     loading = _Loading(options, sink, RecordReader(options, stream), loader)
     loading.run()
     return sink.count + loading.by_columns

@@ -59,14 +59,12 @@ def _refuse_file(statement: Copy) -> None:
 
 def _copy_from(statement: Copy, options: CopyOptions, session: SessionServices) -> int:
     assert statement.relation is not None
-    if statement.where is not None:
-        raise not_supported("COPY FROM with WHERE", position=statement.where.position)
     table = _target_table(session, statement.relation)
     columns = _columns(table, statement.columns)
     _check_insert(session, table, columns)
     if session.settings.get("transaction_read_only") == "on":
         raise SqlError("25006", "cannot execute COPY FROM in a read-only transaction")
-    return load(session, table, columns, options)
+    return load(session, table, columns, options, statement.where)
 
 
 def _target_table(session: SessionServices, name: QualifiedName) -> Table:
