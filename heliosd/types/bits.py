@@ -55,6 +55,9 @@ def int8_bits(value: int) -> str:
 @forms.helper
 def bit_fit(value: str, typmod: int, explicit: bool) -> str:  # noqa: FBT001 - declared so
     """bit(n): exactly n; an explicit cast cuts or fills with zeros. 22026."""
+    if isinstance(value, IntegerBits):
+        length = max(typmod, 1)
+        return str(value[-length:]).rjust(length, value[0])
     if typmod < 1 or len(value) == typmod:
         return value
     if not explicit:

@@ -118,6 +118,8 @@ def _casts(forms: Mapping[int, Form], known: frozenset[int]) -> Iterator[SqlCast
         elif target in _OID_LIKE and source in (OIDS["int4"], OIDS["int2"]):
             form = Form("int4_to_oid({0})")
             converts = True
+        elif fact.target == "bit" and fact.source in ("int4", "int8"):
+            form = Form(f"{fact.source}_bits({{0}})")  # the function also takes the length
         if form is None:
             continue
         function = facts[fact.function_oid] if fact.function_oid else None
