@@ -71,6 +71,7 @@ class ClientConnection(asyncio.Protocol):
         "_authentication",
         "_bytes_sent",
         "_closing",
+        "_hub",
         "_listener",
         "_negotiation",
         "_session",
@@ -88,6 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self._listener = listener
         self.local = local
         self._wire = Wire(listener.wire_limits)
+        self._hub = listener.instance.hub
         self._bytes_sent = listener.instance.metrics.bytes_sent
         self._transport: asyncio.Transport | None = None
         self._tls: TlsLayer | None = None
@@ -158,7 +160,7 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        self._listener.instance.hub.activity += 1
+        self._hub.activity += 1
         if self._tls is None:
             session = self._session
             if session is not None:

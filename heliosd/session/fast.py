@@ -13,6 +13,7 @@ Errors of the statement itself are raised; the caller answers them as on the lon
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -34,7 +35,7 @@ from helios_storage.transaction import Isolation
 from heliosd.errors import SqlError
 from heliosd.execute.constraints import check_deferred
 from heliosd.execute.program import Modified, PlanIsStale, Row, StatementKind
-from heliosd.observe.metrics import SECONDS_BUCKETS
+from heliosd.observe.metrics import SECONDS_BUCKETS, Counter
 from heliosd.session.block import BlockState
 from heliosd.session.chain.accounting import kind_of
 from heliosd.session.chain.execution import encoder_of
@@ -47,7 +48,7 @@ from heliosd.session.statement_cache import (
     StatementCache,
     remember_follower,
 )
-from heliosd.sql.template import INT4, INT8, NUMERIC, UNKNOWN, Templated, compile_template
+from heliosd.sql.template import INT4, INT8, NUMERIC, UNKNOWN, Templated, template_pattern
 from heliosd.sql.tree import Transaction, TransactionKind
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ _BIND: Final = ord("B")
 _BEGUN: Final = command_complete("BEGIN") + READY_FOR_QUERY["T"]
 _COMMITTED: Final = command_complete("COMMIT") + READY_FOR_QUERY["I"]
 _ROLLED_BACK: Final = command_complete("ROLLBACK") + READY_FOR_QUERY["I"]
+# Shorter frames are BEGIN and its like: known whole, if at all.
+_TEMPLATE_BYTES_MIN: Final = 20
 # The histogram's first bucket, which takes nearly all that comes this way.
 _FIRST_BUCKET_NS: Final = int(SECONDS_BUCKETS[0] * 1e9)
 Encode = Callable[..., bytes]
@@ -82,7 +85,9 @@ class Plain:
     newest: bool
     writes: bool
     counts: list[int]
+    sums: dict[str, float]
     label: str
+    committed: Counter
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +128,7 @@ def plain_of(session: LinkedSession, prepared: Prepared) -> Plain:
     plain: Plain | None = prepared.plain
     if plain is None:
         program = prepared.program
-        label = kind_of(program)
+        label, metrics = kind_of(program), session.instance.metrics
         plain = prepared.plain = Plain(
             prepared.text,
             program.point,
@@ -132,8 +137,10 @@ def plain_of(session: LinkedSession, prepared: Prepared) -> Plain:
             program.tag + (" 0" if program.tag == "INSERT" else ""),
             program.locks_rows,
             program.writes,
-            session.instance.metrics.query_execution_time.counts[label],
+            metrics.query_execution_time.counts[label],
+            metrics.query_execution_time.sums,
             label,
+            metrics.transactions_committed,
         )
     return plain
 
@@ -153,14 +160,25 @@ def _end(tag: str, count: int, status: str) -> bytes:
 
 
 def on_query_frame(session: LinkedSession, data: bytes) -> bytes | None:
-    """A Query whose whole frame is known, or whose template is one that came next before."""
+    """A Query whose template is one that came next before, or whose whole frame is known."""
     size = len(data)
     if size > FRAME_BYTES_MAX or int.from_bytes(data[1:5], "big") + 1 != size:
         return None
+    last = session.last_template
+    if size >= _TEMPLATE_BYTES_MIN and last is not None:
+        for index, known in enumerate(last.followers):
+            found = known.match(data)
+            if found is not None:
+                return _on_template(session, known, found, last.followers, index)
     cache = session.statement_cache()
     prepared = cache.frames.get(data)
     if prepared is None:
-        return _on_template(session, data, cache)
+        if last is None:
+            for known in cache.first:
+                found = known.match(data)
+                if found is not None:
+                    return _on_template(session, known, found, cache.first, 0)
+        return None
     if not prepared.is_current(session.catalog):
         return None
     head, encode_rows = b"", _no_rows
@@ -169,27 +187,19 @@ def on_query_frame(session: LinkedSession, data: bytes) -> bytes | None:
     return run(session, plain_of(session, prepared), (), head, encode_rows)
 
 
-def _on_template(session: LinkedSession, data: bytes, cache: StatementCache) -> bytes | None:
-    last = session.last_template
-    candidates = cache.first if last is None else last.followers
-    try:
-        text = data[5:-1].decode(session.wire.codec.python)
-    except UnicodeDecodeError:
-        return None
-    index = 0
-    for known in candidates:
-        found = known.match(text)
-        if found is not None:
-            break
-        index += 1
-    else:
-        return None
-    prepared = known.prepared
-    if prepared.scope is not cache or not prepared.is_current(session.catalog):
+def _on_template(
+    session: LinkedSession,
+    known: KnownTemplate,
+    found: re.Match[bytes],
+    candidates: list[KnownTemplate],
+    index: int,
+) -> bytes | None:
+    """The statement of a template that was predicted (it is `candidates[index]`)."""
+    if not session.is_still_current(known):
         return None
     try:
         parameters = known.read(found.groups(), session.eval)
-    except SqlError:
+    except (SqlError, UnicodeDecodeError):
         return None
     answer = run(session, known.plain, parameters, known.head, known.encode_rows)
     if answer is not None:
@@ -213,7 +223,7 @@ def learn_template(session: LinkedSession, text: str, taken: Templated, prepared
         fresh = KnownTemplate(
             prepared,
             plain_of(session, prepared),
-            compile_template(text, taken).match,
+            _frame_matcher(text, taken),
             template_reader(session, prepared, taken.types),
             head,
             encode_rows,
@@ -228,6 +238,12 @@ def learn_template(session: LinkedSession, text: str, taken: Templated, prepared
     session.last_template = known
 
 
+def _frame_matcher(text: str, taken: Templated) -> Callable[[bytes], re.Match[bytes] | None]:
+    """Finds a template's literals in a Query frame (UTF-8; others go the long way)."""
+    pattern = template_pattern(text, taken).encode()
+    return re.compile(b"Q[\\s\\S]{4}" + pattern + b"\\0").fullmatch
+
+
 def _replace(cache: StatementCache, old: KnownTemplate, new: KnownTemplate) -> None:
     """A template was prepared anew: whoever predicts the old one predicts the new one."""
     for followers in (cache.first, *(known.followers for known in cache.templates.values())):
@@ -239,18 +255,20 @@ def _replace(cache: StatementCache, old: KnownTemplate, new: KnownTemplate) -> N
 def template_reader(
     session: LinkedSession, prepared: Prepared, types: tuple[int, ...]
 ) -> Callable[..., tuple[object, ...]]:
-    """A function from a template's literals, as text or values, to parameters."""
+    """A function from a template's literals (a frame's bytes, or values) to parameters."""
+    if types in ((INT4,), (INT8,)):
+        return lambda literals, ctx: (int(literals[0]),)
+    if all(given in (INT4, INT8) for given in types):
+        return lambda literals, ctx: tuple(map(int, literals))
     registry = session.instance.types
     readers: list[Callable[[Any, Any], object]] = []
     for given, inferred in zip(types, prepared.program.parameter_types, strict=True):
         if given == UNKNOWN:
             readers.append(_text_reader(registry.type(inferred).input))
         elif given == NUMERIC:
-            readers.append(lambda text, ctx: Decimal(text))
+            readers.append(lambda literal, ctx: Decimal(_text(literal)))
         else:
-            readers.append(lambda text, ctx: int(text))
-    if all(given in (INT4, INT8) for given in types):
-        return lambda literals, ctx: tuple(map(int, literals))
+            readers.append(lambda literal, ctx: int(literal))
 
     def read(literals: tuple[object, ...], ctx: object) -> tuple[object, ...]:
         return tuple(
@@ -261,7 +279,11 @@ def template_reader(
 
 
 def _text_reader(text_in: Callable[[str, int, Any], object]) -> Callable[[Any, Any], object]:
-    return lambda text, ctx: text_in(text, -1, ctx)
+    return lambda literal, ctx: text_in(_text(literal), -1, ctx)
+
+
+def _text(literal: object) -> str:
+    return literal.decode() if isinstance(literal, bytes) else str(literal)
 
 
 # ---------------------------------------------------------------- extended query
@@ -382,30 +404,28 @@ def run(
     head: bytes,
     encode_rows: Encode,
 ) -> bytes | None:
-    """Run the plain form; the whole answer up to ReadyForQuery, or None: take the long way."""
-    block = session.block
-    state = block.state
+    """Run the plain form; the whole answer up to ReadyForQuery, or None: take the long way.
+
+    The caller has asked the session whether the statement is current, and so refreshed it.
+    """
+    state = session.block.state
     began_ns = time_ns()
-    session.refresh()
     if plain.block is not None:
         answer = _run_block(session, plain, began_ns, head)
     elif state is BlockState.NONE:
-        if not session.plain_defaults:
-            return None
         answer = _run_alone(session, plain, parameters, head, encode_rows, began_ns)
-    elif state is BlockState.BLOCK and not (plain.writes and block.read_only):
+    elif state is BlockState.BLOCK and not (plain.writes and session.block.read_only):
         answer = _run_in_block(session, plain, parameters, head, encode_rows, began_ns)
     else:
         return None
-    if answer is None:
-        return None
-    spent_ns = time_ns() - began_ns
-    histogram = session.instance.metrics.query_execution_time
-    if 0 <= spent_ns < _FIRST_BUCKET_NS:
-        plain.counts[0] += 1
-        histogram.sums[plain.label] += spent_ns * 1e-9
-    else:
-        histogram.observe(plain.label, max(spent_ns, 0) * 1e-9)
+    if answer is not None:
+        spent_ns = time_ns() - began_ns
+        if 0 <= spent_ns < _FIRST_BUCKET_NS:
+            plain.counts[0] += 1
+            plain.sums[plain.label] += spent_ns * 1e-9
+        else:
+            histogram = session.instance.metrics.query_execution_time
+            histogram.observe(plain.label, max(spent_ns, 0) * 1e-9)
     return answer
 
 
@@ -418,10 +438,14 @@ def _run_alone(
     began_ns: int,
 ) -> bytes | None:
     """A transaction of its own around one statement."""
-    if session.catalog.overlay is not None:
+    if not session.plain_defaults or session.catalog.overlay is not None:
         return None
+    bucket = session.bucket
+    if bucket.tokens >= 1.0:
+        bucket.tokens -= 1.0
+    else:
+        session.admission.enter()
     context, output, evaluation = session.context, session.output, session.eval
-    session.admission.enter()
     session.current_text = plain.text
     evaluation.statement_us = evaluation.transaction_us = began_ns // 1000 - EPOCH_UNIX_US
     transaction = session.instance.storage.begin(
@@ -446,14 +470,14 @@ def _run_alone(
         snapshot.release()
         transaction.rollback()
         context.deferred.clear()
-        session.admission.give_back()
         if isinstance(error, Blocked | PlanIsStale):
+            session.admission.give_back()
             return None
         output.parts.append(head)
         raise
     if lsn > output.seen:
         output.seen = lsn
-    session.instance.metrics.transactions_committed.value += 1
+    plain.committed.value += 1
     return answer
 
 

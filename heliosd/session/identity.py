@@ -14,6 +14,7 @@ from heliosd.session.client import ClientState
 from heliosd.session.evaluation import make_styles
 from heliosd.session.search_path import split_search_path
 from heliosd.session.statement_cache import (
+    KnownTemplate,
     Prepared,
     ScopeKey,
     StatementCache,
@@ -38,6 +39,7 @@ class IdentityState(ClientState):
         "_scope_temporary",
         "_settings_version",
         "catalog",
+        "catalog_state",
         "client_role",
         "current_role",
         "current_role_oid",
@@ -57,6 +59,7 @@ class IdentityState(ClientState):
     ) -> None:
         super().__init__(instance, channel, wire)
         self.catalog = Catalog(instance.catalog, database)
+        self.catalog_state = instance.catalog.state
         self.database_object = database
         # The role that logged in never changes; SET SESSION AUTHORIZATION changes session_role.
         self.client_role = role
@@ -186,11 +189,29 @@ class IdentityState(ClientState):
         it leans on has not changed."""
         return prepared.scope is self.statement_cache() and prepared.is_current(self.catalog)
 
+    def is_still_current(self, known: KnownTemplate) -> bool:
+        """`is_current` of a template's statement: a few comparisons while nothing has changed."""
+        catalog = self.catalog
+        generation = self.catalog_state.generation
+        if (
+            known.generation == generation
+            and self.settings_state.version == self._scope_settings
+            and known.prepared.scope is self._cache
+            and catalog.overlay is None
+            and not catalog.temporary_schema
+        ):
+            return True
+        if not self.is_current(known.prepared):
+            return False
+        known.generation = generation
+        return True
+
     def _plan_settings(self) -> tuple[object, ...]:
         """Values that binding and planning look at."""
         state = self.settings_state
         return (
             make_styles(state),
+            state.value(SessionSettings.client_encoding),
             self.session_role_oid,
             state.value(SessionSettings.row_security),
             *(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LinkedSession(SessionState):
     """`admission` -> `authorization` -> `execution` -> `accounting`."""
 
-    __slots__ = ("accounting", "admission", "authorization", "execution")
+    __slots__ = ("accounting", "admission", "authorization", "bucket", "execution")
 
     def __init__(
         self, instance: Instance, channel: Channel, wire: Wire, role: Role, database: Database
@@ -31,6 +31,8 @@ class LinkedSession(SessionState):
         self.admission = Admission(
             instance.statement_buckets, self._admission_key(), instance.metrics
         )
+        # The short way takes its token without a call.
+        self.bucket = self.admission.bucket
         self.authorization = Authorization(self)
         self.execution = Execution(self)
         self.accounting = Accounting(instance.metrics)

@@ -90,14 +90,27 @@ _TIMED: Final = (m.Query, m.Parse, m.Bind, m.Execute)
 class Session(LinkedSession):
     """See the module. `start` greets; then `receive` is called with each piece of plain bytes."""
 
-    __slots__ = ("_ended", "_idle_timer", "_leaving", "_notified", "_reading_paused", "_receiving",
-                 "_task", "_timer")  # fmt: skip
+    __slots__ = (
+        "_bytes_received",
+        "_ended",
+        "_idle_timer",
+        "_leaving",
+        "_notified",
+        "_quiet",
+        "_reading_paused",
+        "_receiving",
+        "_task",
+        "_timer",
+    )
 
     def __init__(self, instance: Instance, channel: Channel, wire: Wire, login: Login) -> None:
         super().__init__(instance, channel, wire, login.role, login.database)
         self.minor = login.minor
         self.cancel_secret = instance.backends.new_secret(login.secret_bytes)
         self._task: Task | None = None
+        # Between statements with nothing buffered: the next segment may be a whole exchange.
+        self._quiet = False
+        self._bytes_received = instance.metrics.bytes_received
         self._receiving = False
         self._reading_paused = False
         self._ended = False
@@ -126,6 +139,7 @@ class Session(LinkedSession):
         self.output.parts.append(encode(m.BackendKeyData(self.process_id, self.cancel_secret)))
         self._ready()
         self.output.flush()
+        self._quiet = self.wire.quiet
         if self.wire.buffered_bytes:
             self.receive(b"")
 
@@ -133,12 +147,13 @@ class Session(LinkedSession):
 
     def receive(self, data: bytes) -> None:
         """Plain bytes of the client."""
+        self._bytes_received.value += len(data)
+        if self._quiet and self._answered(data):
+            return
         if self._ended:
             return
+        self._quiet = False
         wire = self.wire
-        self.instance.metrics.bytes_received.value += len(data)
-        if self._task is None and wire.quiet and self._answered(data):
-            return
         wire.receive(data)
         if self._task is None:
             if self._idle_timer is not None:
@@ -216,6 +231,7 @@ class Session(LinkedSession):
         finally:
             self._task = None
             self.output.flush()
+            self._quiet = self.wire.quiet
             if self._reading_paused:
                 self._reading_paused = False
                 self.channel.resume_reading()
@@ -450,6 +466,7 @@ class Session(LinkedSession):
         if self._ended:
             return
         self._ended = True
+        self._quiet = False
         self._stop_idle_timer()
         self._stop_timer()
         self.wire.close()

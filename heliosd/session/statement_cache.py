@@ -127,15 +127,17 @@ class ScopeKey:
 class KnownTemplate:
     """A template whose statement has a plain form, and which templates came after it lately.
 
-    `match` finds its literals in a text, `read` makes parameters of them.
+    `match` finds its literals in a whole Query frame, `read` makes parameters of them.
     """
 
     prepared: Prepared
     plain: Any
-    match: Callable[[str], re.Match[str] | None]
+    match: Callable[[bytes], re.Match[bytes] | None]
     read: Callable[..., tuple[object, ...]]
     head: bytes
     encode_rows: Callable[..., bytes]
+    # The catalog's generation at which the statement was last known to be current.
+    generation: int = -1
     followers: list[KnownTemplate] = field(default_factory=list)
 
 

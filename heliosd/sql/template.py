@@ -17,7 +17,6 @@ that `SELECT x+1 ... GROUP BY x+1` is still one expression.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -51,19 +50,6 @@ _BEFORE_PARENTHESIS: Final = _BEFORE | {
     *("any", "all", "some", "exists", "as", "union", "except", "intersect"),
     *("from", "join", "lateral", "on", "by"),
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
-    """`text` has `$n` for each slot; `types` are the slots' types (`UNKNOWN` for strings).
-
-    `match` takes a text and gives its slots' literals when it has this template and its literals
-    are of the plain kind; None otherwise, then the tokens must say.
-    """
-
-    text: str
-    types: tuple[int, ...]
-    match: Callable[[str], re.Match[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +162,12 @@ _SLOT_PATTERNS: Final = {
 }
 
 
-def compile_template(text: str, taken: Templated) -> Template:
-    """The template of `text`, which `taken` took apart, with the pattern that finds its like.
+def template_pattern(text: str, taken: Templated) -> str:
+    """A pattern that finds the texts that `text`'s template stands for; a group for each slot.
 
-    The pattern is all of the text but its slots, to the letter. A slot's literal cannot run on
-    into what follows, because what follows is what followed a whole token of the same kind.
+    All of the text but its slots, to the letter, and literals of the plain kind. A slot's literal
+    cannot run on into what follows, because what follows is what followed a whole token of the
+    same kind. What the pattern does not find, the tokens must decide.
     """
     pieces: list[str] = []
     groups: dict[int, int] = {}
@@ -190,11 +177,10 @@ def compile_template(text: str, taken: Templated) -> Template:
         if number in groups:
             # A shared slot: the same literal again (quotes are outside of the group).
             quote = "'" if taken.types[number] == UNKNOWN else ""
-            pieces.append(f"{quote}\\{groups[number]}{quote}")
+            pieces.append(f"{quote}(?:\\{groups[number]}){quote}")
         else:
             groups[number] = len(groups) + 1
             pieces.append(_SLOT_PATTERNS[taken.types[number]])
         at = end
     pieces.append(re.escape(text[at:]))
-    pattern = re.compile("".join(pieces))
-    return Template(taken.text, taken.types, pattern.fullmatch)
+    return "".join(pieces)

@@ -12,16 +12,16 @@ from heliosd.session.buckets import Buckets, limit_exceeded
 class Admission:
     """One session's link: its bucket, chosen by the key extractor when the session starts."""
 
-    __slots__ = ("_bucket", "_buckets", "_metrics")
+    __slots__ = ("_buckets", "_metrics", "bucket")
 
     def __init__(self, buckets: Buckets, key: str, metrics: Metrics) -> None:
         self._buckets = buckets
         self._metrics = metrics
-        self._bucket = buckets.bucket(key)
+        self.bucket = buckets.bucket(key)
 
     def enter(self) -> None:
         """Take a token for one statement, or raise 53400."""
-        bucket = self._bucket
+        bucket = self.bucket
         if bucket.tokens >= 1.0:
             bucket.tokens -= 1.0
             return
@@ -32,4 +32,4 @@ class Admission:
 
     def give_back(self) -> None:
         """The statement did not run after all: it will ask again."""
-        self._bucket.tokens += 1.0
+        self.bucket.tokens += 1.0
