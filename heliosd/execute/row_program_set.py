@@ -184,8 +184,8 @@ def produce_with(
         c.ctes[cte.number] = (cell, call if not outer else None, tuple(cte.outputs))
         if outer:
             writer.line(f"state[{cell}] = ({call},)")
-        elif flow.columns:
-            # The enclosing function may run again for another outer row.
+        else:
+            # The enclosing function may run again: for another outer row, or a recursive step.
             writer.line(f"state[{cell}] = None")
         if cte.modifies:
             changing.append(cte)
