@@ -379,7 +379,7 @@ def test_random_histories_are_serializable(seed):
 def test_no_update_is_lost_and_no_money_made(level, seed):
     """Transfers, changed primary keys, deletes with a heir: the sum never changes."""
     rng = random.Random(seed)
-    world = World({n: 100 for n in range(8)})
+    world = World(dict.fromkeys(range(8), 100))
     total = 800
 
     def transfer(session):
