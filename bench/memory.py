@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--connections", type=int, default=1000)
     options = parser.parse_args()
-    server = start_heliosd()
+    server = start_heliosd(max_connections="1200")
     try:
         time.sleep(2)
         print(f"idle: {megabytes(server):.0f} MB (bound 120)", flush=True)

@@ -20,7 +20,8 @@ CANARIES = {
 def write_canaries(server: Server) -> None:
     with server.connect() as connection:
         connection.execute(
-            f"create table {CANARIES['table']} (id int primary key, {CANARIES['column']} text)"
+            f"create table {CANARIES['table']}"
+            f" (id int primary key, {CANARIES['column']} text, large text)"
         )
         connection.execute(f"create index on {CANARIES['table']} ({CANARIES['column']})")
         connection.execute(
@@ -28,7 +29,7 @@ def write_canaries(server: Server) -> None:
             (CANARIES["row"], CANARIES["key"]),
         )
         connection.execute(
-            f"insert into {CANARIES['table']} select 3, repeat(%s, 1000)", (CANARIES["large"],)
+            f"insert into {CANARIES['table']} select 3, 'x', repeat(%s, 1000)", (CANARIES["large"],)
         )
         connection.execute(f"comment on table {CANARIES['table']} is '{CANARIES['comment']}'")
         connection.execute(f"create role {CANARIES['role']}")
