@@ -60,7 +60,7 @@ def decode_object(kind: str, data: bytes, version: int) -> CatalogObject:
     try:
         fields = _decode_fields(cls, json.loads(data))
         return cls(version=version, **fields)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SqlError("XX001", f"catalog row of a {kind} cannot be read") from error
 
 

@@ -132,7 +132,8 @@ SCRIPTS = {
         select setval('s', 5);
         reset role;
         select has_table_privilege('ra', 't', 'select'), has_table_privilege('ra', 't', 'insert'),
-          has_column_privilege('rb', 't', 'b', 'update'), has_sequence_privilege('ra', 's', 'usage'),
+          has_column_privilege('rb', 't', 'b', 'update'),
+          has_sequence_privilege('ra', 's', 'usage'),
           has_schema_privilege('ra', 'public', 'create'), pg_has_role('ra', 'rb', 'member');
         revoke all on t from public, ra, rb;
         revoke all on all tables in schema public from ra, rb;

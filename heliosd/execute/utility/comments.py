@@ -23,6 +23,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
     find_relation,
     is_superuser,
+    lock_object,
     missing_relation,
     require_owner,
     require_relation_owner,
@@ -69,7 +70,7 @@ def comment_on(statement: CommentOn, session: SessionServices) -> None:
 
 
 def _put(session: SessionServices, obj: CatalogObject, text: str | None) -> None:
-    session.transaction.lock_object(obj.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    lock_object(session, obj.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
     current = session.catalog.by_oid(obj.oid)
     assert current is not None
     session.catalog_edit().replace(current, replace(current, comment=text))
@@ -115,7 +116,7 @@ def _on_column(session: SessionServices, reference: ObjectRef, text: str | None)
         raise SqlError("42703", f'column "{name}" of relation "{found.name}" does not exist')
     changed: list[Column] = list(found.columns)
     changed[column.attnum - 1] = replace(column, comment=text)
-    session.transaction.lock_object(found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    lock_object(session, found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
     session.catalog_edit().replace(found, replace(found, columns=tuple(changed)))
 
 
@@ -133,7 +134,7 @@ def _on_constraint(session: SessionServices, reference: ObjectRef, text: str | N
     constraints = tuple(
         replace(c, comment=text) if c.oid == constraint.oid else c for c in found.constraints
     )
-    session.transaction.lock_object(found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    lock_object(session, found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
     session.catalog_edit().replace(found, replace(found, constraints=constraints))
 
 

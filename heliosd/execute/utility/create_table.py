@@ -13,7 +13,7 @@ from heliosd.execute.program import CommandResult, ResultColumn
 from heliosd.execute.utility.columns import NewColumn, check_column_name, define_column
 from heliosd.execute.utility.foreign_keys import note_reference
 from heliosd.execute.utility.like import copy_like
-from heliosd.execute.utility.names import creation_schema, persistence_letter
+from heliosd.execute.utility.names import creation_schema, lock_object, persistence_letter
 from heliosd.execute.utility.options import TABLE_OPTIONS, storage_options
 from heliosd.execute.utility.physical import create_trees
 from heliosd.execute.utility.registry import runs
@@ -65,7 +65,7 @@ def create_table(statement: CreateTable, session: SessionServices) -> None:
 def make_table(session: SessionServices, table: Table) -> Table:
     """Put a built table, its trees and its foreign keys' other ends in place."""
     edit = session.catalog_edit()
-    session.transaction.lock_object(table.oid, TableLockMode.ACCESS_EXCLUSIVE)
+    lock_object(session, table.oid, TableLockMode.ACCESS_EXCLUSIVE)
     for index in table.indexes:
         edit.claim_relation_name(table.schema, index.name)
     create_trees(session, table)

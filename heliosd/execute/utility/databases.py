@@ -23,6 +23,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
     current_role_oid,
     is_superuser,
+    lock_object,
     require_new_owner,
     require_owner,
     resolve_role,
@@ -58,7 +59,7 @@ def find_database(session: SessionServices, name: str) -> Database:
     found = session.catalog.database_named(name)
     if found is None:
         raise SqlError("3D000", f'database "{name}" does not exist')
-    session.transaction.lock_object(found.oid, TableLockMode.ACCESS_EXCLUSIVE)
+    lock_object(session, found.oid, TableLockMode.ACCESS_EXCLUSIVE)
     again = session.catalog.database_named(name)
     if again is None:
         raise SqlError("3D000", f'database "{name}" does not exist')

@@ -32,6 +32,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.foreign_keys import forget_reference
 from heliosd.execute.utility.names import (
     current_role_oid,
+    lock_object,
     lock_relation,
     missing_relation,
     relation_kind_word,
@@ -175,7 +176,7 @@ def _find_schema(session: SessionServices, name: str, *, missing_ok: bool) -> Pa
             f"cannot drop schema {name} because it is required by the database system",
         )
     require_owner(session, schema)
-    session.transaction.lock_object(schema.oid, TableLockMode.ACCESS_EXCLUSIVE)
+    lock_object(session, schema.oid, TableLockMode.ACCESS_EXCLUSIVE)
     return Part("object", schema.oid)
 
 
@@ -220,7 +221,7 @@ def carry_out(session: SessionServices, plan: DropPlan) -> None:
     """Lock and drop everything of the plan, dependents first."""
     going = frozenset(plan.objects())
     for part in plan.parts:
-        session.transaction.lock_object(part.oid, TableLockMode.ACCESS_EXCLUSIVE)
+        lock_object(session, part.oid, TableLockMode.ACCESS_EXCLUSIVE)
     for part in plan.parts:
         if part.kind != "object" and part.oid in going:
             continue

@@ -24,6 +24,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
     current_role_oid,
     find_relation,
+    lock_object,
     missing_relation,
     resolve_role,
     system_relation,
@@ -138,7 +139,7 @@ def _object(session: SessionServices, kind: ObjectKind, reference: ObjectRef) ->
 
 
 def _apply(session: SessionServices, oid: int, statement: Grant, change: Change) -> None:
-    session.transaction.lock_object(oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+    lock_object(session, oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
     obj = session.catalog.by_oid(oid)
     assert obj is not None
     letters = ""

@@ -13,6 +13,7 @@ from heliosd.execute.utility.choose_names import relation_taken
 from heliosd.execute.utility.names import (
     find_relation,
     is_superuser,
+    lock_object,
     lock_relation,
     missing_relation,
     require_owner,
@@ -98,7 +99,7 @@ def reindex(statement: Reindex, session: SessionServices) -> None:
 
 
 def _rebuild_locked(session: SessionServices, table: Table) -> None:
-    session.transaction.lock_object(table.oid, TableLockMode.ACCESS_EXCLUSIVE)
+    lock_object(session, table.oid, TableLockMode.ACCESS_EXCLUSIVE)
     current = session.catalog.by_oid(table.oid)
     if isinstance(current, Table):
         _rebuild(session, current, tuple(index.oid for index in current.indexes))

@@ -9,7 +9,12 @@ from heliosd.catalog import acl
 from heliosd.catalog.objects import Constraint, SystemView, Table, View
 from heliosd.errors import SqlError
 from heliosd.execute.context import TransactionStatus
-from heliosd.execute.utility.names import current_role_oid, find_relation, missing_relation
+from heliosd.execute.utility.names import (
+    current_role_oid,
+    find_relation,
+    lock_object,
+    missing_relation,
+)
 from heliosd.execute.utility.registry import runs
 from heliosd.sql.tree.base import QualifiedName
 from heliosd.sql.tree.utility import LockTable, SetConstraints, TableLockWord
@@ -37,10 +42,8 @@ def lock_table(statement: LockTable, session: SessionServices) -> None:
         _require_right(session, relation, mode)
         if isinstance(relation, SystemView):
             continue
-        if not statement.nowait:
-            session.transaction.lock_object(relation.oid, mode)
-            continue
-        session.transaction.lock_object(relation.oid, mode, LockPolicy.NOWAIT)
+        policy = LockPolicy.NOWAIT if statement.nowait else LockPolicy.WAIT
+        lock_object(session, relation.oid, mode, policy)
 
 
 def _require_right(

@@ -14,6 +14,7 @@ from heliosd.execute.utility.names import (
     current_role_oid,
     find_relation,
     is_superuser,
+    lock_object,
     missing_relation,
 )
 from heliosd.execute.utility.registry import runs
@@ -45,7 +46,7 @@ def vacuum(statement: Vacuum, session: SessionServices) -> str:
         if not _may_maintain(session, table, _word(statement)):
             continue
         if analyze:
-            session.transaction.lock_object(table.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
+            lock_object(session, table.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
             analyze_table(session, session.catalog.table(table.oid), columns)
     return _word(statement)
 

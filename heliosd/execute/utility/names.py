@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from helios_storage.locks import TableLockMode
+from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -78,11 +78,22 @@ def lock_relation(
         if found is None:
             return None
         if not isinstance(found, SystemView):
-            session.transaction.lock_object(lock_id(found), mode)
+            lock_object(session, lock_id(found), mode)
         again = find_relation(session, name)
         if again is not None and again.oid == found.oid:
             return again
     raise SqlError("40001", f'relation "{shown(name)}" changes too fast')
+
+
+def lock_object(
+    session: SessionServices,
+    oid: int,
+    mode: TableLockMode,
+    policy: LockPolicy = LockPolicy.WAIT,
+) -> None:
+    """Lock an object to the end of the transaction; 55P03 after lock_timeout."""
+    context = session.context
+    context.transaction.lock_object(oid, mode, policy, context.lock_timeout_ms)
 
 
 def lock_id(relation: Relation) -> int:

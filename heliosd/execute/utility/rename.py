@@ -25,6 +25,7 @@ from heliosd.execute.utility.databases import change_database_owner, rename_data
 from heliosd.execute.utility.names import (
     current_role_oid,
     is_superuser,
+    lock_object,
     lock_relation,
     missing_relation,
     require_privilege,
@@ -183,7 +184,7 @@ def _rename_constraint(
 def _rename_role(session: SessionServices, reference: ObjectRef, new_name: str) -> None:
     name = reference.role.name if reference.role is not None else reference.name
     role = session.catalog.require_role(name)
-    session.transaction.lock_object(role.oid, TableLockMode.SHARE_ROW_EXCLUSIVE)
+    lock_object(session, role.oid, TableLockMode.SHARE_ROW_EXCLUSIVE)
     role = session.catalog.require_role(name)
     check_role_name(new_name)
     me = session.catalog.of_kind(Role, current_role_oid(session))

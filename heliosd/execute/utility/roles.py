@@ -23,7 +23,7 @@ from heliosd.catalog.objects import (
 from heliosd.errors import SqlError
 from heliosd.execute.utility.alter_relations import give_to
 from heliosd.execute.utility.drop import drop_parts
-from heliosd.execute.utility.names import current_role_oid, is_superuser, resolve_role
+from heliosd.execute.utility.names import current_role_oid, is_superuser, lock_object, resolve_role
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.settings import setting_text
 from heliosd.security.passwords import stored_password
@@ -171,7 +171,7 @@ def alter_role(statement: AlterRole, session: SessionServices) -> None:
 
 
 def _locked(session: SessionServices, role: Role) -> Role:
-    session.transaction.lock_object(role.oid, TableLockMode.SHARE_ROW_EXCLUSIVE)
+    lock_object(session, role.oid, TableLockMode.SHARE_ROW_EXCLUSIVE)
     return session.catalog.require_role(role.name)
 
 

@@ -12,6 +12,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
     current_role_oid,
     is_superuser,
+    lock_object,
     require_new_owner,
     require_owner,
     require_privilege,
@@ -106,7 +107,7 @@ def require_schema(session: SessionServices, name: str) -> Schema:
     schema = session.catalog.require_schema(name)
     if session.catalog.is_system(schema.oid):
         raise SqlError("42501", f"must be owner of schema {name}")
-    session.transaction.lock_object(schema.oid, TableLockMode.ACCESS_EXCLUSIVE)
+    lock_object(session, schema.oid, TableLockMode.ACCESS_EXCLUSIVE)
     return session.catalog.require_schema(name)
 
 

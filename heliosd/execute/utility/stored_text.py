@@ -73,9 +73,8 @@ def bind_default(session: SessionServices, tree: Expression, column: Column) -> 
     scope = session.bind_scope()
     expression, state = bind_table_expression(tree, None, scope, "DEFAULT expressions")
     try:
-        assigned = assign(
-            state, expression, column.type_oid, column.typmod, column.name, location(tree)
-        )
+        # The modifier is applied where the default is used: the text says what was written.
+        assigned = assign(state, expression, column.type_oid, -1, column.name, location(tree))
     except SqlError as error:
         if error.sqlstate == "42804":
             error.message = error.message.replace("but expression", "but default expression")

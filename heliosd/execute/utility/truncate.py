@@ -9,7 +9,7 @@ from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError
-from heliosd.execute.utility.names import require_privilege, require_table
+from heliosd.execute.utility.names import lock_object, require_privilege, require_table
 from heliosd.execute.utility.physical import create_trees, drop_trees, new_tree_id
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.sequences import replace_sequence
@@ -44,7 +44,7 @@ def _add_referring(session: SessionServices, tables: dict[int, Table]) -> None:
         for oid in table.referenced_by:
             if oid in tables:
                 continue
-            session.transaction.lock_object(oid, TableLockMode.ACCESS_EXCLUSIVE)
+            lock_object(session, oid, TableLockMode.ACCESS_EXCLUSIVE)
             other = session.catalog.table(oid)
             require_privilege(session, other, acl.TRUNCATE)
             session.notice(f'truncate cascades to table "{other.name}"')

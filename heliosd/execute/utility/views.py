@@ -13,6 +13,7 @@ from heliosd.execute.utility.create_table import result_columns
 from heliosd.execute.utility.names import (
     creation_schema,
     current_role_oid,
+    lock_object,
     persistence_letter,
     require_relation_owner,
 )
@@ -47,7 +48,7 @@ def create_view(statement: CreateView, session: SessionServices) -> None:
     columns = _columns(session, stored, statement.columns)
     edit = session.catalog_edit()
     if existing is not None and statement.or_replace:
-        session.transaction.lock_object(existing.oid, TableLockMode.ACCESS_EXCLUSIVE)
+        lock_object(session, existing.oid, TableLockMode.ACCESS_EXCLUSIVE)
         _replace_view(session, existing, columns, stored, barrier=barrier, invoker=invoker)
         return
     edit.create(
