@@ -12,6 +12,7 @@ from heliosd.errors import INSUFFICIENT_PRIVILEGE, WRONG_OBJECT_TYPE, SqlError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from helios_storage.spec import Lsn
     from helios_storage.storage import Storage
 
     from heliosd.catalog.lookup import Catalog
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
 class Sequences:
     """Implements `types.context.SequenceAccess`. Values are drawn outside of transactions."""
 
-    __slots__ = ("_catalog", "_last", "_role", "_storage", "_values")
+    __slots__ = ("_catalog", "_last", "_role", "_saw", "_storage", "_values")
 
-    def __init__(self, storage: Storage, catalog: Catalog, role: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        catalog: Catalog,
+        role: Callable[[], int],
+        saw: Callable[[Lsn], None],
+    ) -> None:
+        """`saw(lsn)`: replies wait until this is durable, or a crash could give a value twice."""
         self._storage = storage
+        self._saw = saw
         self._catalog = catalog
         self._role = role
         self._values: dict[int, int] = {}
@@ -44,6 +53,7 @@ class Sequences:
             )
         except SequenceExhausted:
             raise _exhausted(sequence) from None
+        self._saw(self._storage.sequences.lsn_of(sequence.store_id))
         self._values[oid] = value
         self._last = oid
         return value
@@ -76,6 +86,7 @@ class Sequences:
                 f"({sequence.minimum}..{sequence.maximum})",
             )
         self._storage.sequences.set(sequence.store_id, value, called=is_called)
+        self._saw(self._storage.sequences.lsn_of(sequence.store_id))
         if is_called:
             self._values[oid] = value
         return value

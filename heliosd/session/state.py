@@ -193,7 +193,7 @@ class SessionState(IdentityState):
     def sequences(self) -> Sequences:
         if self._sequences is None:
             self._sequences = Sequences(
-                self.instance.storage, self.catalog, lambda: self.current_role_oid
+                self.instance.storage, self.catalog, lambda: self.current_role_oid, self.saw
             )
         return self._sequences
 
@@ -316,13 +316,17 @@ class SessionState(IdentityState):
             finally:
                 self.context.snapshot.release()
 
+    def saw(self, lsn: Lsn) -> None:
+        """Replies from here on tell of something at this LSN: they wait until it is durable."""
+        if lsn > self.output.seen:
+            self.output.seen = lsn
+
     def transaction_ended(self, *, committed: bool, lsn: Lsn) -> None:
         """Portals go; replies wait for what was seen."""
         if self.portals:
             self.portals.end_transaction()
         self.context.deferred.clear()
-        if lsn > self.output.seen:
-            self.output.seen = lsn
+        self.saw(lsn)
         metrics = self.instance.metrics
         if committed:
             metrics.transactions_committed.value += 1

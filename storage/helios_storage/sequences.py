@@ -20,24 +20,23 @@ LOGGED_AHEAD: Final = 32
 class SequenceState:
     """One counter: `value`, whether that was given already, values that need no logging yet."""
 
-    __slots__ = ("ahead", "called", "value")
+    __slots__ = ("ahead", "called", "lsn", "value")
 
     def __init__(self, value: int, called: bool) -> None:  # noqa: FBT001  (data)
         self.value = value
         self.called = called
         self.ahead = 0
+        self.lsn = Lsn(0)
 
 
 class Sequences:
     """All counters of a storage, by the sequence's number (its oid or tree id)."""
 
-    __slots__ = ("_log", "_states", "last_lsn")
+    __slots__ = ("_log", "_states")
 
     def __init__(self, log: CommitLog, states: Iterable[tuple[int, int, bool]] = ()) -> None:
         self._log = log
         self._states = {number: SequenceState(value, called) for number, value, called in states}
-        self.last_lsn = Lsn(0)
-        """Of the last record: a session that was given a value has seen this LSN."""
 
     def advance(
         self,
@@ -89,6 +88,11 @@ class Sequences:
         state = self._states.get(sequence_id)
         return None if state is None else (state.value, state.called)
 
+    def lsn_of(self, sequence_id: int) -> Lsn:
+        """Of the record that covers its values: who was given one has seen this LSN."""
+        state = self._states.get(sequence_id)
+        return Lsn(0) if state is None else state.lsn
+
     def drop(self, sequence_id: int) -> None:
         """Forget a counter."""
         self._states.pop(sequence_id, None)
@@ -109,4 +113,5 @@ class Sequences:
         return tuple(states)
 
     def _write(self, sequence_id: int, value: int, *, called: bool) -> None:
-        self.last_lsn = self._log.append(0, [SequenceLogged(sequence_id, value, called)])
+        lsn = self._log.append(0, [SequenceLogged(sequence_id, value, called)])
+        self._states[sequence_id].lsn = lsn

@@ -67,6 +67,8 @@ def test_set_and_blocks():
     assert sequences.advance(1, count=100) == 11
     assert log.last[1].value >= 110
     assert sequences.advance(1) == 111
+    assert sequences.lsn_of(1) == log.count
+    assert sequences.lsn_of(2) == 0
 
 
 def test_a_checkpoint_needs_no_log_before_it():
