@@ -119,10 +119,11 @@ class Block:
         "_owner",
         "_read_only",
         "_savepoints",
-        "_used",
         "edit",
+        "read_only",
         "state",
         "transaction",
+        "used",
     )
 
     def __init__(self, owner: BlockOwner) -> None:
@@ -135,7 +136,10 @@ class Block:
         self._isolation: str | None = None
         self._read_only: bool | None = None
         self._deferrable: bool | None = None
-        self._used = False
+        # Whether a query has run: then its characteristics cannot change any more.
+        self.used = False
+        # Whether writes are refused (25006).
+        self.read_only = False
 
     # ------------------------------------------------------------ for the session
 
@@ -148,11 +152,6 @@ class Block:
     def in_block(self) -> bool:
         """Between BEGIN and its end, failed or not."""
         return self.state is BlockState.BLOCK or self.state is BlockState.FAILED
-
-    @property
-    def read_only(self) -> bool:
-        """Whether writes are refused (25006)."""
-        return bool(self._owner.settings_state.value(SessionSettings.transaction_read_only))
 
     def open(self) -> None:
         """A statement is about to run: an implicit transaction begins unless one is open."""
@@ -170,6 +169,7 @@ class Block:
             settings.force(SessionSettings.transaction_isolation, default, local=True)
         if settings.value(SessionSettings.default_transaction_read_only):
             settings.force(SessionSettings.transaction_read_only, True, local=True)
+            self.read_only = True
 
     def require_transaction(self) -> Transaction:
         """Storage's transaction, opened now if it is not yet."""
@@ -184,10 +184,6 @@ class Block:
                 assert transaction.savepoint() == savepoint.number
             self._owner.transaction_opened(transaction)
         return transaction
-
-    def mark_used(self) -> None:
-        """A query has run: its characteristics cannot change any more."""
-        self._used = True
 
     def catalog_edit(self, new_oid: Callable[[], int]) -> CatalogEdit:
         """This transaction's changes to the catalog."""
@@ -284,12 +280,13 @@ class Block:
                 settings.force(SessionSettings.transaction_isolation, isolation, local=True)
             self._isolation = isolation
         if read_only is not None:
-            if not read_only and self.read_only and self._used:
+            if not read_only and self.read_only and self.used:
                 raise SqlError(
                     ACTIVE_SQL_TRANSACTION,
                     "transaction read-write mode must be set before any query",
                 )
             settings.force(SessionSettings.transaction_read_only, read_only, local=True)
+            self.read_only = read_only
             if self.transaction is not None and read_only:
                 self.transaction.read_only = True
             self._read_only = read_only
@@ -303,7 +300,7 @@ class Block:
                 ACTIVE_SQL_TRANSACTION,
                 "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction",
             )
-        if self._used or self.transaction is not None:
+        if self.used or self.transaction is not None:
             raise SqlError(
                 ACTIVE_SQL_TRANSACTION,
                 "SET TRANSACTION ISOLATION LEVEL must be called before any query",
@@ -392,6 +389,7 @@ class Block:
         for _ in self._savepoints[index:]:
             owner.settings_state.rollback_level()
         owner.settings_state.begin()
+        self.read_only = owner.settings_state.value(SessionSettings.transaction_read_only)
         del self._savepoints[index + 1 :]
         if owner.notifications_or_none is not None:
             owner.notifications_or_none.rollback_to(found.notify_mark)
@@ -477,7 +475,7 @@ class Block:
         self.edit = None
         self._savepoints.clear()
         self._isolation = self._read_only = self._deferrable = None
-        self._used = False
+        self.used = self.read_only = False
 
 
 def _prepared_disabled() -> SqlError:

@@ -497,7 +497,7 @@ def _run_in_block(
     session.current_text = plain.text
     evaluation.statement_us = began_ns // 1000 - EPOCH_UNIX_US
     transaction = block.require_transaction()
-    block.mark_used()
+    block.used = True
     context.snapshot = snapshot = transaction.snapshot(newest=plain.newest)
     try:
         if plain.point is not None:

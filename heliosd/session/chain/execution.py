@@ -189,7 +189,7 @@ class Execution:
             )
         if with_snapshot:
             transaction = state.block.require_transaction()
-            state.block.mark_used()
+            state.block.used = True
             state.context.snapshot = transaction.snapshot(newest=program.locks_rows)
 
     def _leave(self, *, with_snapshot: bool) -> None:
