@@ -252,7 +252,7 @@ def primary_key(
     if table.key_kind == "row":
         at.writer.first("transaction = ctx.transaction")
         number = c.module.name("v")
-        at.writer.line(f"{number} = ctx.services.storage.sequences.advance({table.row_sequence})")
+        at.writer.line(f"{number} = ctx.services.storage.sequences.next_row({table.row_sequence})")
         return local(number, nullable=False), None
     assert parts.primary is not None
     assert parts.primary_parts is not None

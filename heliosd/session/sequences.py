@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from helios_storage.spec import Lsn
     from helios_storage.storage import Storage
-
     from heliosd.catalog.lookup import Catalog
 
 

@@ -15,6 +15,7 @@ from helios_storage.page import CommitLog, SequenceLogged
 from helios_storage.spec import Lsn
 
 LOGGED_AHEAD: Final = 32
+ROWS_LOGGED_AHEAD: Final = 4096
 
 
 class SequenceState:
@@ -48,6 +49,7 @@ class Sequences:
         start: int | None = None,
         cycle: bool = False,
         count: int = 1,
+        logged_ahead: int = LOGGED_AHEAD,
     ) -> int:
         """The next value; with `count`, the first of that many (spaced by `increment`).
 
@@ -67,13 +69,22 @@ class Sequences:
             last = value
             state.ahead = 0
         if state.ahead < count:
-            ahead = last + increment * LOGGED_AHEAD
+            ahead = last + increment * logged_ahead
             self._write(sequence_id, min(max(ahead, minimum), maximum), called=True)
-            state.ahead = LOGGED_AHEAD + count
+            state.ahead = logged_ahead + count
         state.ahead -= count
         state.value = last
         state.called = True
         return value
+
+    def next_row(self, sequence_id: int) -> int:
+        """The next hidden row number of a table. Holes mean nothing there: logged 4,096 ahead."""
+        state = self._states.get(sequence_id)
+        if state is not None and state.ahead > 0 and state.called:
+            state.ahead -= 1
+            state.value += 1
+            return state.value
+        return self.advance(sequence_id, logged_ahead=ROWS_LOGGED_AHEAD)
 
     def set(self, sequence_id: int, value: int, *, called: bool = True) -> None:
         """Go on from `value` (called: it was given already), as setval and RESTART do."""

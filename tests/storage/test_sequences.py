@@ -83,3 +83,14 @@ def test_a_checkpoint_needs_no_log_before_it():
     assert sequences.advance(1) == 6
     assert log.count == logged + 1
     assert again.advance(1) == 6
+
+
+def test_row_numbers_are_logged_rarely():
+    log = Log()
+    sequences = Sequences(log)
+    assert [sequences.next_row(3) for _ in range(5000)] == list(range(1, 5001))
+    assert log.count == 2
+    assert log.last[3].value >= 5000
+    sequences.logged()
+    assert sequences.next_row(3) == 5001
+    assert log.count == 3
