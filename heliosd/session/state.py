@@ -23,6 +23,7 @@ from heliosd.execute.context import ExecutionContext
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
 from heliosd.execute.utility.registry import command_for
+from heliosd.execute.utility.describe import SessionDescriber
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
 from heliosd.session.advisory import AdvisoryLocks
@@ -107,7 +108,13 @@ class SessionState(IdentityState):
         self.minor = 0
         self.lock_owner = LockOwner(self.process_id)
         self.eval = Evaluation(self)
-        self.face = CatalogFace(self.catalog, lambda: self.search_path, instance.functions)
+        self.face = CatalogFace(
+            self.catalog,
+            lambda: self.search_path,
+            instance.functions,
+            describer=SessionDescriber(self.bind_scope, lambda: self.search_path),
+            row_count=instance.storage.row_count,
+        )
         self.block = Block(self)
         self.portals = Portals()
         self.statements = Statements()
