@@ -23,7 +23,6 @@ forms: Final = Forms()
 _FLOAT4: Final = struct.Struct(">f")
 _FLOAT8: Final = struct.Struct(">d")
 _FLOAT4_MAX: Final = 3.4028235677973366e38  # from here on, a single rounds to infinity
-_FLOAT4_LAST: Final = 3.4028234663852886e38
 _NUMBER: Final = re.compile(
     r"[ \t\n\v\f\r]*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[ \t\n\v\f\r]*",
     re.ASCII,
@@ -181,9 +180,10 @@ def float4_shortest(value: float) -> str:
 
 
 def _single(value: float) -> float:
-    """The nearest single, the largest one instead of infinity."""
-    bounded = min(max(value, -_FLOAT4_LAST), _FLOAT4_LAST)
-    return _FLOAT4.unpack(_FLOAT4.pack(bounded))[0]  # type: ignore[no-any-return]
+    """The nearest single; infinity past the largest one."""
+    if abs(value) >= _FLOAT4_MAX:
+        return math.copysign(math.inf, value)
+    return _FLOAT4.unpack(_FLOAT4.pack(value))[0]  # type: ignore[no-any-return]
 
 
 def _plain_form(mantissa: str, exponent: int) -> str:
