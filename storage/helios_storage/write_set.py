@@ -109,13 +109,22 @@ class Delta:
 class TreeWrites:
     """One generation of the changes of one tree: what snapshots from `from_command` on see."""
 
-    __slots__ = ("delta", "from_command", "older", "order", "rows", "text_bytes")
+    __slots__ = (
+        "delta",
+        "from_command",
+        "older",
+        "order",
+        "rows",
+        "text_bytes",
+        "weighed_rows",
+    )
 
     def __init__(
         self, from_command: int = -1, delta: Delta | None = None, older: TreeWrites | None = None
     ) -> None:
         self.rows: dict[Key, Version] = {}
         self.order: list[Any] | None = None
+        self.weighed_rows = 0
         self.text_bytes = 0
         """Estimate of what texts and bytes in `rows` weigh: each 16th row stands for 16."""
         self.delta = delta
@@ -124,6 +133,9 @@ class TreeWrites:
 
     def is_heavy(self, row: Row) -> bool:
         """Called for each 16th row: whether wide values make the dict too large to keep."""
+        if self.weighed_rows >= len(self.rows):
+            return False  # the same row again
+        self.weighed_rows = len(self.rows)
         size = sum([len(value) for value in row if type(value) is str or type(value) is bytes])
         self.text_bytes += 16 * size
         return self.text_bytes > TEXT_BYTES_MAX
@@ -245,7 +257,7 @@ class WriteSet:
                 check_slice()
             writes.rows = {}
             writes.order = None
-            writes.text_bytes = 0
+            writes.text_bytes = writes.weighed_rows = 0
         return delta
 
     def delta_of(self, tree_id: int, spec: TreeSpec) -> TreeWrites:

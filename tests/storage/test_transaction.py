@@ -267,6 +267,11 @@ def test_wide_rows_leave_the_dict_early():
     assert len(writes.rows) < 20
     assert transaction.snapshot().get(tree, 50) == (50, "x" * 1_000_000)
     transaction.rollback()
+    again = manager.begin()
+    for n in range(3000):
+        again.put(tree, 1, (n, "x" * 200))
+    assert again.writes.trees[tree].delta is None
+    again.rollback()
     assert list(manager.locks.listing()) == []
 
 
