@@ -51,6 +51,8 @@ FETCH_ROW: Final = 0.25
 INDEX_ROW: Final = 0.05
 DESCEND: Final = 0.3
 ONE_KEY: Final = 0.01
+"""What a lookup of one key counts for against scans of the same table: it also runs as a plain
+call, which no scan of a small table can beat."""
 CHECK: Final = 0.01
 
 _COMMUTED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
@@ -228,9 +230,6 @@ def _index_path(
         cost = DESCEND * combinations + reached * SCAN_ROW
     else:
         cost = DESCEND * combinations + reached * (INDEX_ROW + FETCH_ROW)
-    if unique and combinations == 1.0:
-        # One row at most: it also runs as a plain call, which no scan of a small table can beat.
-        cost = ONE_KEY
     cost += reached * CHECK * len(remaining)
     return IndexScan(
         rel,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from heliosd.errors import not_supported
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
-from heliosd.plan.access import CHECK, SCAN_ROW, direction, path_order, table_paths
+from heliosd.plan.access import CHECK, ONE_KEY, SCAN_ROW, direction, path_order, table_paths
 from heliosd.plan.columns import all_nodes, expression_rels, free_columns, given_rels
 from heliosd.plan.join_order import Leaf, Part, as_predicate, collect_cluster, order_joins
 from heliosd.plan.nodes import EquiKey, JoinKind, SubPlan
@@ -30,6 +30,8 @@ OUT_ROW: Final = 0.01
 UNKNOWN_LIMIT: Final = 20.0
 FUNCTION_ROWS: Final = 100.0
 RECURSIVE_FACTOR: Final = 10.0
+SMALL_TABLE_ROWS: Final = 100
+"""A smaller table is planned as if it had so many rows: it may grow while the plan is kept."""
 
 
 class PlannerServices(Protocol):
@@ -71,7 +73,7 @@ class Planner:
     def rows(self, table: Table) -> float:
         known = self._counts.get(table.oid)
         if known is None:
-            known = float(max(self.services.row_count(table), 1))
+            known = float(max(self.services.row_count(table), SMALL_TABLE_ROWS))
             self._counts[table.oid] = known
         return known
 
@@ -212,6 +214,8 @@ def choose_scan(
             if sense < 0:
                 path = replace(path, reverse=True)
         cost = limited(path.estimate, wish.rows)
+        if isinstance(path, IndexScan) and path.unique and all(p.is_single for p in path.points):
+            cost = min(cost, ONE_KEY)
         if cost < best_cost:
             best, best_cost = path, cost
     if best is None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from heliosd.plan import nodes
-from heliosd.plan.columns import given_rels
+from heliosd.plan.columns import expression_rels, given_rels
+from heliosd.plan.expression_facts import is_cheap, is_volatile
 from heliosd.plan.nodes import (
     Aggregate,
     CteScan,
@@ -49,6 +50,7 @@ from heliosd.sql.bound import (
     GroupingCall,
     Insert,
     JoinRel,
+    Or,
     OrderKey,
     Query,
     Select,
@@ -106,12 +108,61 @@ def output_vars(query: Query, rel: int) -> tuple[Var, ...]:
 
 
 def conjuncts(expression: Expr | None) -> tuple[Expr, ...]:
-    """A predicate as the tests that must all hold."""
+    """A predicate as the tests that must all hold.
+
+    What all alternatives of an OR ask for stands beside it: `(a AND b) OR (a AND c)` is `a AND (b
+    OR c)`, so that a join condition that was written in every alternative is one.
+    """
     if expression is None:
         return ()
     if isinstance(expression, And):
         return tuple(e for each in expression.arguments for e in conjuncts(each))
+    if isinstance(expression, Or):
+        return _factored(expression)
     return (expression,)
+
+
+def _factored(expression: Or) -> tuple[Expr, ...]:
+    alternatives = [conjuncts(each) for each in expression.arguments]
+    common = tuple(
+        e
+        for e in alternatives[0]
+        if all(e in other for other in alternatives[1:]) and not is_volatile(e)
+    )
+    if common:
+        rests = [tuple(e for e in each if e not in common) for each in alternatives]
+        if not all(rests):
+            return common
+        whole = Or(tuple(_conjunction(rest) for rest in rests))
+    else:
+        rests, whole = alternatives, expression
+    return (*common, whole, *_of_one_rel(rests))
+
+
+def _conjunction(parts: tuple[Expr, ...]) -> Expr:
+    return parts[0] if len(parts) == 1 else And(parts)
+
+
+def _of_one_rel(alternatives: list[tuple[Expr, ...]]) -> tuple[Expr, ...]:
+    """What an OR over several rels says about each alone: every alternative must ask for something.
+
+    `(a.x = 1 AND b.y = 2) OR (a.x = 3 AND b.y = 4)` implies `a.x = 1 OR a.x = 3`, and so for b.
+    """
+    by_rel: list[dict[int, list[Expr]]] = []
+    for parts in alternatives:
+        found: dict[int, list[Expr]] = {}
+        for part in parts:
+            rels = expression_rels(part)
+            if len(rels) == 1 and is_cheap(part) and not _has_sublink(part):
+                found.setdefault(next(iter(rels)), []).append(part)
+        by_rel.append(found)
+    shared = set(by_rel[0]).intersection(*by_rel[1:])
+    everything = {rel for parts in alternatives for e in parts for rel in expression_rels(e)}
+    if len(everything) < 2:
+        return ()
+    return tuple(
+        Or(tuple(_conjunction(tuple(found[rel])) for found in by_rel)) for rel in sorted(shared)
+    )
 
 
 class Builder:
