@@ -156,6 +156,22 @@ def rewrite(expression: Expr, function: Callable[[Expr], Expr | None]) -> Expr:
     return map_children(expression, lambda child: rewrite(child, function))
 
 
+Columns = dict[tuple[int, int], Expr]
+"""What columns (rel, number) stand for. Not by `Var`: a view's columns may have another type
+modifier or collation than what its query gives."""
+
+
+def replacing(columns: Columns) -> Callable[[Expr], Expr | None]:
+    """A function for `rewrite` that puts expressions in the place of columns."""
+
+    def visit(expression: Expr) -> Expr | None:
+        if isinstance(expression, Var):
+            return columns.get((expression.rel, expression.column))
+        return None
+
+    return visit
+
+
 def _rewritten_subplan(node: SubPlan, function: Callable[[Expr], Expr | None]) -> Expr:
     plan = substitute_plan(node.plan, function)
     test = None if node.test is None else rewrite(node.test, function)

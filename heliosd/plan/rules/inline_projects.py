@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from heliosd.plan.columns import given_rels
+from heliosd.plan.columns import WHOLE_ROW, given_rels
 from heliosd.plan.expression_facts import is_cheap
 from heliosd.plan.nodes import (
     Aggregate,
@@ -32,10 +32,9 @@ from heliosd.plan.nodes import (
     Window,
     With,
 )
-from heliosd.plan.walk import map_inputs, map_node, rewrite, substitute_plan
+from heliosd.plan.walk import Columns, map_inputs, map_node, rewrite, substitute_plan
 from heliosd.sql.bound import Expr, RowConstructor, Var, WholeRow
 
-Mapping = dict[Expr, Expr]
 RECORD = 2249
 
 
@@ -48,7 +47,7 @@ def apply(plan: Plan) -> Plan:
     return melted
 
 
-def _melt(plan: Plan) -> tuple[Plan, Mapping]:
+def _melt(plan: Plan) -> tuple[Plan, Columns]:
     """(plan, what columns of removed projections are now)."""
     match plan:
         case Project():
@@ -67,7 +66,7 @@ def _melt(plan: Plan) -> tuple[Plan, Mapping]:
     return map_inputs(plan, apply), {}
 
 
-def _taken(plan: Plan, *, renames_only: bool) -> tuple[Plan, Mapping]:
+def _taken(plan: Plan, *, renames_only: bool) -> tuple[Plan, Columns]:
     """`_melt`, and the projection on top removed if it may be."""
     melted, mapping = _melt(plan)
     if isinstance(melted, Project) and not melted.barrier:
@@ -78,17 +77,14 @@ def _taken(plan: Plan, *, renames_only: bool) -> tuple[Plan, Mapping]:
                     return melted, mapping
             elif not is_cheap(expression):
                 return melted, mapping
-        outputs: Mapping = {
-            Var(melted.rel, i, e.type, e.typmod, e.collation): e
-            for i, e in enumerate(melted.expressions)
-        }
+        outputs = {(melted.rel, i): e for i, e in enumerate(melted.expressions)}
         names = melted.names or tuple(f"f{i + 1}" for i in range(len(melted.expressions)))
         row = RowConstructor(melted.expressions, names, RECORD)
-        return melted.input, {**mapping, **outputs, WholeRow(melted.rel, RECORD): row}
+        return melted.input, {**mapping, **outputs, (melted.rel, WHOLE_ROW): row}
     return melted, mapping
 
 
-def _join(plan: Join) -> tuple[Plan, Mapping]:
+def _join(plan: Join) -> tuple[Plan, Columns]:
     kind = plan.kind
     left, from_left = _taken(plan.left, renames_only=kind in (JoinKind.RIGHT, JoinKind.FULL))
     right, from_right = _taken(plan.right, renames_only=kind in (JoinKind.LEFT, JoinKind.FULL))
@@ -101,25 +97,21 @@ def _join(plan: Join) -> tuple[Plan, Mapping]:
     return _renamed(joined, mapping), mapping
 
 
-def _lookup(mapping: Mapping) -> Callable[[Expr], Expr | None]:
+def _lookup(mapping: Columns) -> Callable[[Expr], Expr | None]:
     def visit(expression: Expr) -> Expr | None:
-        if not isinstance(expression, Var | WholeRow):
-            return None
         if isinstance(expression, WholeRow):
-            return mapping.get(WholeRow(expression.rel, RECORD))
-        found = mapping.get(expression)
-        if found is not None:
-            return rewrite(found, visit) if _again(found, mapping) else found
-        return None
+            return mapping.get((expression.rel, WHOLE_ROW))
+        if not isinstance(expression, Var):
+            return None
+        found = mapping.get((expression.rel, expression.column))
+        if isinstance(found, Var) and (found.rel, found.column) in mapping:
+            return rewrite(found, visit)
+        return found
 
     return visit
 
 
-def _again(expression: Expr, mapping: Mapping) -> bool:
-    return isinstance(expression, Var) and expression in mapping
-
-
-def _renamed(plan: Plan, mapping: Mapping) -> Plan:
+def _renamed(plan: Plan, mapping: Columns) -> Plan:
     """The node's own expressions over what is below now."""
     if not mapping:
         return plan

@@ -32,7 +32,15 @@ from heliosd.plan.nodes import (
     ValuesScan,
     With,
 )
-from heliosd.plan.walk import expression_vars, map_inputs, parameters_of, rewrite, used_rels
+from heliosd.plan.walk import (
+    Columns,
+    expression_vars,
+    map_inputs,
+    parameters_of,
+    replacing,
+    rewrite,
+    used_rels,
+)
 from heliosd.sql.bound import Expr, Var, WholeRow
 
 Predicates = tuple[Expr, ...]
@@ -64,8 +72,7 @@ def push(plan: Plan, predicates: Predicates) -> Plan:
             ctes = tuple(replace(cte, plan=apply(cte.plan)) for cte in plan.ctes)
             return replace(plan, input=push(plan.input, predicates), ctes=ctes)
         case Distinct():
-            keys = set(plan.keys)
-            below, above = _split(predicates, lambda p: all(v in keys for v in expression_vars(p)))
+            below, above = _split(predicates, lambda p: _only_reads(p, plan.keys))
             return _filtered(replace(plan, input=push(plan.input, below)), above)
         case ProjectSet():
             below, above = _split(predicates, lambda p: plan.rel not in used_rels(p))
@@ -73,6 +80,16 @@ def push(plan: Plan, predicates: Predicates) -> Plan:
         case SetOperation():
             return _set_operation(plan, predicates)
     return _filtered(map_inputs(plan, apply), predicates)
+
+
+def _only_reads(predicate: Expr, keys: Predicates) -> bool:
+    """Whether it reads nothing but these columns (and what is outside of the query)."""
+    columns = {(key.rel, key.column) for key in keys if isinstance(key, Var)}
+    rels = {rel for rel, _ in columns}
+    return all(
+        var.rel not in rels or (isinstance(var, Var) and (var.rel, var.column) in columns)
+        for var in expression_vars(predicate)
+    )
 
 
 def _filtered(plan: Plan, predicates: Predicates) -> Plan:
@@ -180,38 +197,34 @@ def _simplified(plan: Join, predicates: Predicates) -> Join:
 
 
 def _project(plan: Project, predicates: Predicates) -> Plan:
-    inlined: dict[Expr, Expr] = {
-        Var(plan.rel, i, e.type, e.typmod, e.collation): e
-        for i, e in enumerate(plan.expressions)
-        if not is_volatile(e)
+    inlined: Columns = {
+        (plan.rel, i): e for i, e in enumerate(plan.expressions) if not is_volatile(e)
     }
 
     def may(predicate: Expr) -> bool:
         if plan.barrier and not is_leakproof(predicate):
             return False
         return all(
-            var.rel != plan.rel or (isinstance(var, Var) and var in inlined)
+            var.rel != plan.rel or (isinstance(var, Var) and (var.rel, var.column) in inlined)
             for var in expression_vars(predicate)
         )
 
     below, above = _split(predicates, may)
-    moved = tuple(rewrite(predicate, inlined.get) for predicate in below)
+    moved = tuple(rewrite(predicate, replacing(inlined)) for predicate in below)
     return _filtered(replace(plan, input=push(plan.input, moved)), above)
 
 
 def _aggregate(plan: Aggregate, predicates: Predicates) -> Plan:
-    keys: dict[Expr, Expr] = {
-        Var(plan.rel, i, e.type, e.typmod, e.collation): e for i, e in enumerate(plan.keys)
-    }
+    keys: Columns = {(plan.rel, i): e for i, e in enumerate(plan.keys)}
 
     def may(predicate: Expr) -> bool:
         own = [v for v in expression_vars(predicate) if v.rel == plan.rel]
-        return bool(own) and all(v in keys for v in own)
+        return bool(own) and all(isinstance(v, Var) and (v.rel, v.column) in keys for v in own)
 
     if plan.sets is not None:
         return _filtered(replace(plan, input=apply(plan.input)), predicates)
     below, above = _split(predicates, may)
-    moved = tuple(rewrite(predicate, keys.get) for predicate in below)
+    moved = tuple(rewrite(predicate, replacing(keys)) for predicate in below)
     return _filtered(replace(plan, input=push(plan.input, moved)), above)
 
 

@@ -25,13 +25,15 @@ from heliosd.plan.nodes import (
     SubPlan,
 )
 from heliosd.plan.walk import (
+    Columns,
     expression_vars,
     map_inputs,
     parameters_of,
+    replacing,
     rewrite,
     used_rels,
 )
-from heliosd.sql.bound import And, Expr, Not, SubLinkKind, Var
+from heliosd.sql.bound import And, Expr, Not, SubLinkKind
 
 
 def apply(plan: Plan) -> Plan:
@@ -101,29 +103,27 @@ def _any(left: Plan, subplan: SubPlan, *, negated: bool) -> Plan | None:
     if found is None:
         return None
     right, predicates, outputs = found
-    moved = tuple(rewrite(each, outputs.get) for each in tests)
+    moved = tuple(rewrite(each, replacing(outputs)) for each in tests)
     return Join(JoinKind.SEMI, left, apply(right), (), (*moved, *predicates))
 
 
-def _opened(plan: Plan) -> tuple[Plan, tuple[Expr, ...], dict[Expr, Expr]] | None:
+def _opened(plan: Plan) -> tuple[Plan, tuple[Expr, ...], Columns] | None:
     """(what is below the subquery's outputs, its correlated predicates, output -> expression).
 
     None when outer references remain below, or when more than a WHERE stands in between.
     """
-    outputs: dict[Expr, Expr] = {}
+    outputs: Columns = {}
     while True:
         if isinstance(plan, Sort | Distinct):
             plan = plan.input
         elif isinstance(plan, Project):
             project = plan
-            moved = tuple(rewrite(e, outputs.get) for e in project.expressions)
+            moved = tuple(rewrite(e, replacing(outputs)) for e in project.expressions)
             if any(is_volatile(e) for e in moved):
                 return None
-            inner: dict[Expr, Expr] = {
-                Var(project.rel, i, e.type, e.typmod, e.collation): e for i, e in enumerate(moved)
-            }
+            inner: Columns = {(project.rel, i): e for i, e in enumerate(moved)}
             outputs = {
-                **{k: rewrite(v, inner.get) for k, v in outputs.items()},
+                **{k: rewrite(v, replacing(inner)) for k, v in outputs.items()},
                 **inner,
             }
             plan = project.input
