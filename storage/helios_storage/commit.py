@@ -153,7 +153,8 @@ class Commits:
         if self._in_flight is None and self._queued_bytes >= _PART_SYNC_BYTES:
             self.start_sync()
         while self._queued_bytes > _QUEUE_BYTES_MAX and self._scheduler.can_wait():
-            self._room = Event()
+            if self._room.is_set:
+                self._room = Event()  # one for all who wait for the same sync
             self._scheduler.wait(self._room)
 
     def abandon(self, xid: int) -> None:
