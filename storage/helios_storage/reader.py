@@ -48,7 +48,10 @@ class Reader:
         """Row `at` of any leaf of the tree, open or packed, of this layout or an older one."""
         rows = leaf.rows
         if rows is not None:
-            return rows[at] if self.is_whole else self.project(rows[at])
+            row = rows[at]
+            if leaf.layout is not self.layout:
+                row = _padded(row, spec)
+            return row if self.is_whole else self.project(row)
         if leaf.layout is self.layout:
             return self.row(leaf, at, pages)
         whole = reader_of(leaf.layout.shapes, None).row(leaf, at, pages)
@@ -61,6 +64,9 @@ class Reader:
         rows = leaf.rows
         if rows is not None:
             rows = rows[low:high]
+            if leaf.layout is not self.layout:
+                # Opened before the tree was widened.
+                rows = [_padded(row, spec) for row in rows]
             return rows if self.is_whole else list(map(self.project, rows))
         if leaf.layout is self.layout:
             return self.rows(leaf, low, high, pages)
