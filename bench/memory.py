@@ -75,14 +75,17 @@ def peak_during(server: Server, process: subprocess.Popen[bytes]) -> float:
     return peak
 
 
-def big_copy(server: Server, rows: int, scratch: Path) -> float:
-    """COPY `rows` accounts in one transaction; the growth's peak in MB."""
-    with scratch.open("w") as out:
+def write_rows(path: Path, rows: int) -> None:
+    """Accounts as pgbench makes them."""
+    with path.open("w") as out:
         for aid in range(1, rows + 1):
             out.write(f"{aid}\t{aid // 100000 + 1}\t0\t\n")
-    psql(
-        server, "create table copied (aid int primary key, bid int, abalance int, filler char(84))"
-    )
+
+
+def big_copy(server: Server, table: str, scratch: Path) -> float:
+    """COPY accounts into a new table in one transaction; the growth's peak in MB."""
+    columns = "aid int primary key, bid int, abalance int, filler char(84)"
+    psql(server, f"create table {table} ({columns})")
     before = megabytes(server)
     process = subprocess.Popen(
         ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", f"\\copy {table} from '{scratch}'"],
