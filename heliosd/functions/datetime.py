@@ -31,6 +31,7 @@ from heliosd.types.datetime import TimeTz, check_date, check_timestamp
 from heliosd.types.datetime_operators import add_in_zone, timestamp_add, to_instant, to_local
 from heliosd.types.declare import Forms
 from heliosd.types.interval import Interval
+from heliosd.types.numeric_core import numeric_add, numeric_div
 from heliosd.types.zone import Zone, find_zone, fixed_zone
 
 forms: Final = Forms()
@@ -158,7 +159,9 @@ def _timestamp_field(text: str, us: int, type_name: str) -> Decimal | None:
         return _scaled(us - UNIX_EPOCH_US, 6)
     if field == "julian":
         day = Decimal(parts.days + JULIAN_2000)
-        return day + Decimal(parts.time) / US_PER_DAY if parts.time else day
+        if type_name == "date":
+            return day
+        return numeric_add(day, numeric_div(Decimal(parts.time), Decimal(US_PER_DAY)))
     raise _unknown_field(text.lower(), type_name, field in _KNOWN)
 
 
@@ -376,7 +379,16 @@ def date_bin(stride: Interval, us: int, origin: int) -> int:
 # ------------------------------------------------------------ age
 
 
-@forms.function("age(timestamp,timestamp)", "age(timestamptz,timestamptz)")
+@forms.function("age(timestamptz,timestamptz)", needs_context=True)
+def age_in_zone(ctx: EvalContext, left: int, right: int) -> Interval:
+    """By the local times in the session's zone; 22008 for infinite ones."""
+    if left in _INFINITE or right in _INFINITE:
+        raise SqlError("22008", "cannot subtract infinite timestamps")
+    zone = ctx.styles.zone
+    return age(to_local(left, zone), to_local(right, zone))
+
+
+@forms.function("age(timestamp,timestamp)")
 def age(left: int, right: int) -> Interval:
     """The gap in years, months, days and time; 22008 for infinite ones."""
     if left in _INFINITE or right in _INFINITE:

@@ -83,13 +83,13 @@ class _Sum:
         months, days, us = unit
         whole = int(amount)
         rest = amount - whole
-        if months:
-            part = rest * months
-            self.months += whole * months + int(part)
-            if months == 1:
-                part = rest * 30
-                self.days += int(part)
-                self.us += round((part - int(part)) * US_PER_DAY)
+        if months > 1:
+            self.months += whole * months + round(rest * months)
+        elif months:
+            self.months += whole
+            part = rest * 30
+            self.days += int(part)
+            self.us += round((part - int(part)) * US_PER_DAY)
         elif days:
             part = rest * days
             self.days += whole * days + int(part)
@@ -123,6 +123,14 @@ def parse_interval(text: str, default_unit: str = "second") -> Interval:
     at = 0
     pending: Decimal | None = None
     seen = False
+    claimed: set[Interval] = set()
+
+    def claim(*units: Interval) -> None:
+        """Each field may be written once."""
+        if claimed.intersection(units):
+            raise bad_datetime("interval", text)
+        claimed.update(units)
+
     while at < len(stripped):
         match = _TOKEN.match(stripped, at)
         if match is None:
@@ -138,6 +146,7 @@ def parse_interval(text: str, default_unit: str = "second") -> Interval:
             unit = _UNITS.get(word)
             if unit is None or pending is None:
                 raise bad_datetime("interval", text)
+            claim(unit)
             total.add(pending, unit)
             pending = None
         elif match["number"]:
@@ -147,14 +156,18 @@ def parse_interval(text: str, default_unit: str = "second") -> Interval:
         elif match["years"]:
             years, _, months = match["years"].lstrip("+-").partition("-")
             sign = -1 if match["years"].startswith("-") else 1
+            claim(_UNITS["year"], _UNITS["month"])
             total.months += sign * (int(years) * 12 + int(months))
         else:
             if pending is not None:  # SQL's day-time form: 3 4:05:06
+                claim(_UNITS["day"])
                 total.days += int(pending)
                 pending = None
+            claim(_UNITS["hour"], _UNITS["minute"], _UNITS["second"])
             total.us += _clock(match["clock"])
         seen = True
     if pending is not None:
+        claim(_UNITS[default_unit])
         total.add(pending, _UNITS[default_unit])
     if not seen:
         raise bad_datetime("interval", text)
@@ -435,18 +448,15 @@ def interval_neg(value: Interval) -> Interval:
     return check_interval(-value[0], -value[1], -value[2])
 
 
-def _scaled(value: Interval, factor: float) -> Interval:
-    months = value[0] * factor
-    whole_months = int(months)
-    days = value[1] * factor
-    whole_days = int(days)
+def _scaled(value: Interval, scale: Callable[[int], float]) -> Interval:
+    months, days = scale(value[0]), scale(value[1])
+    whole_months, whole_days = int(months), int(days)
     # What is left of months goes to days of 30, rounded to whole microseconds.
     month_days = round((months - whole_months) * 30, 6)
     whole_month_days = int(month_days)
-    seconds = (days - whole_days + month_days - whole_month_days) * 86400
-    seconds = round(seconds, 6)
+    seconds = round((days - whole_days + month_days - whole_month_days) * 86400, 6)
     carried = int(seconds / 86400) if abs(seconds) >= 86400 else 0
-    us = round(value[2] * factor + (seconds - carried * 86400) * US_PER_SECOND)
+    us = round(scale(value[2]) + (seconds - carried * 86400) * US_PER_SECOND)
     return check_interval(whole_months, whole_days + whole_month_days + carried, us)
 
 
@@ -455,7 +465,7 @@ def interval_mul(value: Interval, factor: float) -> Interval:
     """Fractions of months become days, of days time; 22008."""
     if factor != factor or factor in (float("inf"), float("-inf")):
         raise SqlError("22008", "interval out of range")
-    return _scaled(value, factor)
+    return _scaled(value, lambda part: part * factor)
 
 
 @forms.function("mul_d_interval(float8,interval)")
@@ -469,15 +479,7 @@ def interval_div(value: Interval, divisor: float) -> Interval:
     """22012, 22008."""
     if divisor == 0:
         raise division_by_zero()
-    months = value[0] / divisor
-    whole_months = int(months)
-    days = value[1] / divisor
-    whole_days = int(days)
-    month_days = round((months - whole_months) * 30, 6)
-    whole_month_days = int(month_days)
-    seconds = round((days - whole_days + month_days - whole_month_days) * 86400, 6)
-    us = round(value[2] / divisor + seconds * US_PER_SECOND)
-    return check_interval(whole_months, whole_days + whole_month_days, us)
+    return _scaled(value, lambda part: part / divisor)
 
 
 @forms.function("justify_hours(interval)")
