@@ -232,18 +232,22 @@ class Describer:
             shown = Shown(f"Hash{kind} Join", node.estimate)
             self._filter(shown, [as_predicate(k) for k in node.keys], "Hash Cond")
             self._filter(shown, node.predicates, "Join Filter")
-            right = Shown("Hash", node.right.estimate)
-            right.below.append(("", self.describe(node.right)))
+            right = self._kept("Hash", node.right)
         else:
             word = "Nested Loop" if not kind else f"Nested Loop{kind} Join"
             shown = Shown(word, node.estimate)
             self._filter(shown, node.predicates, "Join Filter")
-            right = self.describe(node.right)
-            if not node.lateral:
-                kept = Shown("Materialize", node.right.estimate)
-                kept.below.append(("", right))
-                right = kept
+            if node.lateral:
+                right = self.describe(node.right)
+            else:
+                right = self._kept("Materialize", node.right)
         shown.below = [("", self.describe(node.left)), ("", right)]
+        return shown
+
+    def _kept(self, name: str, node: PhysicalNode) -> Shown:
+        """The node that keeps another's rows: it has as many."""
+        shown = self._over(name, node, node.estimate)
+        shown.rows, shown.loops = shown.below[0][1].rows, shown.below[0][1].loops
         return shown
 
     def _aggregate(self, node: p.Aggregate) -> Shown:

@@ -11,7 +11,7 @@ from heliosd.errors import not_supported
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
 from heliosd.plan.access import CHECK, ONE_KEY, SCAN_ROW, direction, path_order, table_paths
-from heliosd.plan.columns import all_nodes, expression_rels, free_columns, given_rels
+from heliosd.plan.columns import all_nodes, expression_rels, given_rels
 from heliosd.plan.join_order import Leaf, Part, as_predicate, collect_cluster, order_joins
 from heliosd.plan.nodes import EquiKey, JoinKind, SubPlan
 from heliosd.plan.physical import Estimate, IndexScan, Physical, SeqScan
@@ -479,7 +479,17 @@ def _inner_joins(planner: Planner, plan: logical.Join, wish: Wish) -> Physical:
             for e in cluster.edges
         ),
     )
-    needs = {leaf.rels: leaf.needs for leaf in cluster.leaves}
+    lookups: dict[tuple[int, ...], Physical | None] = {}
+
+    def looked_up(
+        right: Part, keys: tuple[EquiKey, ...], rest: tuple[Expr, ...]
+    ) -> Physical | None:
+        """The right leaf by index, remembered by what it is joined on."""
+        assert right.plan is not None
+        name = (right.leaves, *(hash(k) for k in keys), *(hash(p) for p in rest))
+        if name not in lookups:
+            lookups[name] = lookup_side(planner, right.plan, keys, rest)
+        return lookups[name]
 
     def plan_leaf(leaf: Leaf) -> Physical:
         first = not leaf.needs and leaf is cluster.leaves[0]
@@ -488,17 +498,14 @@ def _inner_joins(planner: Planner, plan: logical.Join, wish: Wish) -> Physical:
     def join(
         left: Part, right: Part, keys: tuple[EquiKey, ...], rest: tuple[Expr, ...]
     ) -> Physical | None:
-        lateral = bool(needs.get(right.rels, frozenset()) & left.rels) or _reads(
-            right.physical, left.rels
-        )
-        if lateral:
+        if right.needs & left.rels:
             every = (*rest, *(as_predicate(k) for k in keys))
             return _loop(
                 planner, JoinKind.INNER, left.physical, right.physical, every, lateral=True
             )
         options: list[Physical] = []
         if right.plan is not None:
-            lookup = lookup_side(planner, right.plan, keys, rest)
+            lookup = looked_up(right, keys, rest)
             if lookup is not None:
                 options.append(
                     _loop(planner, JoinKind.INNER, left.physical, lookup, (), lateral=True)
@@ -514,10 +521,6 @@ def _inner_joins(planner: Planner, plan: logical.Join, wish: Wish) -> Physical:
         return min(options, key=lambda option: option.estimate.cost)
 
     return order_joins(cluster, plan_leaf, join)
-
-
-def _reads(plan: Physical, rels: frozenset[int]) -> bool:
-    return any(rel in rels for rel, _ in free_columns(plan))
 
 
 # Whole inputs ------------------------------------------------------------------------------------

@@ -43,6 +43,13 @@ class Cluster:
     leaves: tuple[Leaf, ...]
     edges: tuple[Edge, ...]
 
+    def edge_masks(self) -> tuple[int, ...]:
+        """Per edge, a bit for each leaf that it names."""
+        return tuple(
+            sum(1 << i for i, leaf in enumerate(self.leaves) if leaf.rels & edge.rels)
+            for edge in self.edges
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -52,6 +59,7 @@ class Part:
     rels: frozenset[int]
     leaves: int  # a bit per leaf
     plan: Plan | None = None  # the logical plan of a single leaf
+    needs: frozenset[int] = frozenset()  # rels outside of it whose rows it reads
 
 
 JoinParts = Callable[[Part, Part, tuple[EquiKey, ...], tuple[Expr, ...]], Physical | None]
@@ -93,7 +101,8 @@ def order_joins(
 ) -> Physical:
     """The cheapest plan found for a whole cluster."""
     parts = [
-        Part(plan_leaf(leaf), leaf.rels, 1 << i, leaf.plan) for i, leaf in enumerate(cluster.leaves)
+        Part(plan_leaf(leaf), leaf.rels, 1 << i, leaf.plan, leaf.needs)
+        for i, leaf in enumerate(cluster.leaves)
     ]
     if len(parts) == 1:
         return parts[0].physical
@@ -105,11 +114,12 @@ def order_joins(
 def _exhaustive(cluster: Cluster, parts: list[Part], join: JoinParts) -> Physical:
     best: dict[int, Part] = {part.leaves: part for part in parts}
     whole = (1 << len(parts)) - 1
+    masks = cluster.edge_masks()
     for size in range(2, len(parts) + 1):
         for subset in _subsets(whole, size):
-            found = _best_split(cluster, subset, best, join, crossing=False)
-            if found is None:
-                found = _best_split(cluster, subset, best, join, crossing=True)
+            found = _best_split(cluster, subset, best, join, masks)
+            if found is None and (size == len(parts) or not _is_connected(cluster, masks)):
+                found = _best_split(cluster, subset, best, join, ())
             if found is not None:
                 best[subset] = found
     if whole in best:
@@ -117,15 +127,32 @@ def _exhaustive(cluster: Cluster, parts: list[Part], join: JoinParts) -> Physica
     return _greedy(cluster, parts, join)
 
 
+def _is_connected(cluster: Cluster, masks: tuple[int, ...]) -> bool:
+    """Whether every leaf can be reached from the first by the edges: no cross join is needed."""
+    reached = 1
+    for _ in cluster.leaves:
+        for mask in masks:
+            if mask & reached:
+                reached |= mask
+    return reached == (1 << len(cluster.leaves)) - 1
+
+
 def _best_split(
-    cluster: Cluster, subset: int, best: dict[int, Part], join: JoinParts, *, crossing: bool
+    cluster: Cluster,
+    subset: int,
+    best: dict[int, Part],
+    join: JoinParts,
+    masks: tuple[int, ...],
 ) -> Part | None:
+    """The cheapest way to make a subset of two parts that an edge joins (no masks: any two)."""
     found: Part | None = None
+    inside = [mask for mask in masks if not mask & ~subset]
     left = (subset - 1) & subset
     while left:
         one, two = best.get(left), best.get(subset & ~left)
-        if one is not None and two is not None:
-            joined = _join(cluster, one, two, join, crossing=crossing)
+        linked = not masks or any(mask & left and mask & ~left for mask in inside)
+        if one is not None and two is not None and linked:
+            joined = _join(cluster, one, two, join, crossing=not masks)
             if joined is not None and (
                 found is None or joined.physical.estimate.cost < found.physical.estimate.cost
             ):
@@ -165,7 +192,8 @@ def _join(
     physical = join(left, right, tuple(keys), tuple(rest))
     if physical is None:
         return None
-    return Part(physical, rels, left.leaves | right.leaves)
+    needs = (left.needs | right.needs) - rels
+    return Part(physical, rels, left.leaves | right.leaves, None, needs)
 
 
 def _is_new(own: frozenset[int], left: Part, right: Part) -> bool:
