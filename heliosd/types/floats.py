@@ -150,25 +150,49 @@ def float8_shortest(value: float) -> str:
         text = text[:-2]
         if len(text) < 16 or abs(value) < 1e15:
             return text
-        return _exponent_form(text)
+        text = _exponent_form(text)
+    elif (value >= 1e15 or value <= -1e15) and "e" not in text:
+        text = _exponent_form(text)
+    return _inside(text, value) if "e+" in text else text
+
+
+def _inside(text: str, value: float) -> str:
+    """Another text when `text` lies halfway to a neighbour: PostgreSQL does not trust readers
+    to round such a tie to even. Only numbers past 2^53 can meet one."""
+    digits = len(text.partition("e")[0].replace(".", "").lstrip("-")) - 1
+    while _is_tie(text, value):
+        digits = max(digits + 1, 15)
+        mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}e{exponent}"
     return text
 
 
+def _is_tie(text: str, value: float) -> bool:
+    written = Decimal(text)
+    exact = Decimal(value)
+    if written == exact:
+        return False
+    neighbour = math.nextafter(value, math.inf if written > exact else -math.inf)
+    return 2 * written == exact + Decimal(neighbour)
+
+
 def _exponent_form(digits: str) -> str:
-    """An integer's digits as d.ddde+nn."""
+    """A number of 1 or more, written plainly, as d.ddde+nn."""
     sign, digits = ("-", digits[1:]) if digits[0] == "-" else ("", digits)
-    mantissa = digits.rstrip("0")
+    whole, _, part = digits.partition(".")
+    mantissa = (whole + part).rstrip("0")
     tail = f".{mantissa[1:]}" if len(mantissa) > 1 else ""
-    return f"{sign}{mantissa[0]}{tail}e+{len(digits) - 1:02d}"
+    return f"{sign}{mantissa[0]}{tail}e+{len(whole) - 1:02d}"
 
 
 def float4_shortest(value: float) -> str:
     """The fewest digits that read back as the same single."""
     if value - value != 0:
         return _special_text(value)
-    for precision in range(9):
+    # Six digits tell singles' decimals apart, so that trailing zeros are all there is to drop.
+    for precision in range(5, 9):
         text = f"{value:.{precision}e}"
-        if _single(float(text)) == value:
+        if _single(float(text)) == value and not _is_single_tie(text, value):
             break
     mantissa, _, exponent_text = text.partition("e")
     exponent = int(exponent_text)
@@ -177,6 +201,13 @@ def float4_shortest(value: float) -> str:
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
     return f"{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def _is_single_tie(text: str, value: float) -> bool:
+    """Whether a text lies halfway between two singles."""
+    written = float(text)
+    mirrored = 2 * written - value
+    return written != value and _single(mirrored) == mirrored and Decimal(text) == Decimal(written)
 
 
 def _single(value: float) -> float:

@@ -70,6 +70,7 @@ EXACT: Final = Context(
 )
 _add, _subtract, _multiply = EXACT.add, EXACT.subtract, EXACT.multiply
 _quantize = EXACT.quantize
+_scale = EXACT.scaleb
 _UNITS: Final = tuple(Decimal((0, (1,), -scale)) for scale in range(64))
 
 
@@ -188,12 +189,8 @@ def base_weight(value: Decimal) -> tuple[int, int]:
     """(weight, first digit) in base 10,000, as PostgreSQL stores a number; (0, 0) for zero."""
     if not value:
         return 0, 0
-    exponent = value.adjusted()
-    weight = exponent // 4
-    text = str(value.copy_abs().normalize(_QUOTIENT_LARGE)) if len(str(value)) > 40 else str(value)
-    digits = text.partition("E")[0].replace(".", "").lstrip("-0")
-    count = exponent - 4 * weight + 1
-    return weight, int(digits[:count].ljust(count, "0"))
+    weight = value.adjusted() >> 2
+    return weight, abs(int(_scale(value, -4 * weight)))
 
 
 def division_scale(left: Decimal, right: Decimal) -> int:
