@@ -83,6 +83,8 @@ class Service:
             files = self._certificate_files()
             instance = self._instance(hub, storage, catalog)
             listener = self._listener(instance, files)
+            instance.reload = lambda: self._reload(listener)
+            loop.add_signal_handler(signal.SIGHUP, instance.reload)
             http = self._http(storage)
             host, port = split_address(self._configuration.value(S.listen))
             bound = await listener.listen_tcp(host, port) if host else 0
@@ -197,6 +199,18 @@ class Service:
         )
         tls = build_tls_server(files.certificate, files.private_key)
         return Listener(instance, tls, challenger, options, Limits())
+
+    def _reload(self, listener: Listener) -> bool:
+        """SIGHUP, pg_reload_conf(): certificates anew, for connections from now on. A certificate
+        that is not fit is refused, and the one in use stays."""
+        try:
+            files = self._certificate_files()
+            listener.tls = build_tls_server(files.certificate, files.private_key)
+        except ConfigurationError as error:
+            self._log.error("reload refused", reason=str(error))
+            return False
+        self._log.info("reloaded")
+        return True
 
     def _http(self, storage: Storage) -> HttpServer:
         value = self._configuration.value

@@ -117,7 +117,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def channel_binding(self) -> bytes | None:
         """What -PLUS binds to."""
-        return self._listener.tls.channel_binding if self._wire.secure else None
+        return self._tls.channel_binding if self._tls is not None and self.secure else None
 
     @property
     def tls_cipher(self) -> str | None:

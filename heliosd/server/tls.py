@@ -198,13 +198,15 @@ class TlsLayer:
     protocol, or another protocol's client could be led to talk to us (the ALPACA attack).
     """
 
-    __slots__ = ("_hello", "_incoming", "_object", "_outgoing", "established")
+    __slots__ = ("_hello", "_incoming", "_object", "_outgoing", "channel_binding", "established")
 
     def __init__(self, server: TlsServer, *, direct: bool = False) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = server.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
+        # Of the certificate in use here: a reload does not change it.
+        self.channel_binding = server.channel_binding
         # The first record of direct TLS, until it is whole.
         self._hello: bytes | None = b"" if direct else None
 
