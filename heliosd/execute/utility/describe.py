@@ -48,7 +48,8 @@ class Names:
     ) -> str:
         """An expression over one relation, whose columns are written bare."""
         name = column_names(relation)
-        return deparse_expression(expression, name, self._context, pretty=pretty)
+        indent = None if self._path == _CANONICAL_PATH.schemas else 0
+        return deparse_expression(expression, name, self._context, pretty=pretty, indent=indent)
 
     def query(self, query: Query, *, pretty: bool = False) -> str:
         """A query, its relations qualified where the search_path does not find them."""

@@ -18,12 +18,17 @@ def deparse_expression(
     context: TextContext | None = None,
     *,
     pretty: bool = False,
+    indent: int | None = None,
 ) -> str:
-    """The expression as SQL; `name_of` writes its columns. Subqueries are not written here."""
+    """The expression as SQL; `name_of` writes its columns. Subqueries are not written here.
+
+    `indent`: CASE takes several lines, as in pg_get_expr; None: one line, as in EXPLAIN.
+    """
     writer = ExpressionWriter(
         name_of,
         TextContext() if context is None else context,
         pretty=pretty,
+        indent=indent,
         query=lambda _query: "SELECT ...",
     )
     return writer.write(expression, implicit=False)

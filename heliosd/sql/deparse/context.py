@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.types.builtin import TYPES
 from heliosd.types.quoting import quote_qualified
@@ -10,6 +10,9 @@ from heliosd.types.styles import DEFAULT_STYLES, Styles
 
 if TYPE_CHECKING:
     from heliosd.types.context import CatalogLookup
+
+
+_LENGTHLESS: Final = {"bpchar": "bpchar", "bit": '"bit"'}
 
 
 class TextContext:
@@ -45,7 +48,8 @@ class TextContext:
         if known.is_array:
             return self.type_name(known.element, typmod) + "[]"
         if typmod < 0 or known.typmod_out is None:
-            return known.display
+            # Read again, `character` would be character(1).
+            return _LENGTHLESS.get(known.name, known.display)
         modifier = known.typmod_out(typmod)
         first, space, rest = known.display.partition(" ")
         if space and first in ("timestamp", "time"):

@@ -48,7 +48,7 @@ from heliosd.sql.bound import (
 )
 from heliosd.sql.bound.expressions import CallForm, GroupingCall, SortKey
 from heliosd.sql.deparse.context import TextContext
-from heliosd.types.quoting import quote_identifier, quote_literal
+from heliosd.types.quoting import quote_identifier
 from heliosd.types.registry import SqlOperator
 
 NameOf = Callable[[Any], str]
@@ -90,12 +90,15 @@ class ExpressionWriter:
         pretty: bool = False,
         query: Callable[[Any], str] | None = None,
         windows: Sequence[Any] = (),
+        indent: int | None = None,
     ) -> None:
         self.name_of = name_of
         self.context = context
         self.pretty = pretty
         self.query = query
         self.windows = windows
+        self.indent = indent
+        """Where a CASE's lines start; None: all in one line."""
 
     def write(self, expression: Expr, *, implicit: bool = True) -> str:
         """The expression, in parentheses where PostgreSQL puts them.
@@ -138,7 +141,7 @@ class ExpressionWriter:
             return text
         if node.type == _NUMERIC and text[0].isdigit() and ("." in text or "e" in text):
             return f"{text}::{name}" if node.typmod >= 0 and label else text
-        quoted = quote_literal(text)
+        quoted = "'" + text.replace("'", "''") + "'"
         return f"{quoted}::{name}" if label and node.type != _UNKNOWN else quoted
 
     def cast(self, node: Cast) -> str:
@@ -248,23 +251,30 @@ class ExpressionWriter:
         return self.enclosed(f"{self.operand(node.argument, node)} IS {negation}{word}")
 
     def case(self, node: Case) -> str:
-        parts = ["CASE"]
+        outside = self.indent
+        start, inner = " ", " "
+        if outside is not None:
+            start = "\n" + " " * outside
+            inner = start + "    "
+            self.indent = outside + 4
+        text = "CASE" if outside is None else f"{start}CASE"
         if node.subject is not None:
-            parts.append(self.write(node.subject))
+            text += " " + self.write(node.subject)
         for condition, result in node.branches:
             tested = condition
             if node.subject is not None:
                 tested = _compared_value(condition)
-            parts.append(f"WHEN {self.write(tested)} THEN {self.write(result)}")
-        parts.append(f"ELSE {self.write(node.otherwise)}")
-        return " ".join([*parts, "END"])
+            text += f"{inner}WHEN {self.write(tested, implicit=False)} THEN {self.write(result)}"
+        text += f"{inner}ELSE {self.write(node.otherwise)}"
+        self.indent = outside
+        return f"{text}{start}END"
 
     def sublink(self, node: SubLink) -> str:
         assert self.query is not None, "a subquery where none can be"
         inner = f"( {self.query(node.query).strip()})"
         match node.kind:
             case SubLinkKind.EXISTS:
-                return self.enclosed(f"EXISTS {inner}")
+                return f"(EXISTS {inner})"
             case SubLinkKind.ARRAY:
                 return f"ARRAY{inner}"
             case SubLinkKind.EXPR:
@@ -285,8 +295,8 @@ class ExpressionWriter:
             assert isinstance(test, RowCompare)
             left, name = f"({', '.join(self.all(test.left))})", test.comparison
         if name == "=" and not every:
-            return self.enclosed(f"{left} IN {inner}")
-        return self.enclosed(f"{left} {name} {'ALL' if every else 'ANY'} {inner}")
+            return f"({left} IN {inner})"
+        return f"({left} {name} {'ALL' if every else 'ANY'} {inner})"
 
 
 def _compared_value(condition: Expr) -> Expr:

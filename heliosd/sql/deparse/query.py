@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from heliosd.errors import not_supported
 from heliosd.sql.bound import Expr, Var, WholeRow
@@ -29,7 +29,7 @@ from heliosd.sql.bound.queries import (
     Values,
     ValuesRel,
 )
-from heliosd.sql.bound.walk import from_leaves
+from heliosd.sql.bound.walk import from_leaves, output_columns
 from heliosd.sql.deparse.context import TextContext
 from heliosd.sql.deparse.expressions import ExpressionWriter, direction
 from heliosd.types.quoting import quote_identifier
@@ -48,6 +48,13 @@ RelationName = Callable[[int], RelationText]
 """By oid: a query that was bound before a rename is written with the names of now."""
 
 
+_MARGINS: Final = {
+    "FROM": 3, "WHERE": 2, "GROUP": 2, "HAVING": 1, "WINDOW": 2, "ORDER": 2, "OFFSET": 1,
+    "LIMIT": 1, "FETCH": 1, "FOR": 1,
+}  # fmt: skip
+"""How far PostgreSQL indents each clause."""
+
+
 class QueryWriter:
     """Writes one query; numbers rels' aliases so that no name means two things."""
 
@@ -61,6 +68,8 @@ class QueryWriter:
         self.columns: dict[int, tuple[str, ...]] = {}
         self.ctes: dict[int, str] = {}
         self._taken: set[str] = set()
+        self._depth = 0
+        self._in_expression = False
         self._names: list[list[str]] = []
         """What the next SELECT's outputs are called, when a set operation around it says so."""
 
@@ -109,17 +118,27 @@ class QueryWriter:
 
     def writer(self, indent: int, windows: Sequence[Any] = ()) -> ExpressionWriter:
         def subquery(query: Any) -> str:
-            return self.query(query, indent + 8)
+            return self.query(query, indent + 8, in_expression=True)
 
         return ExpressionWriter(
-            self.name, self.context, pretty=self.pretty, query=subquery, windows=windows
+            self.name,
+            self.context,
+            pretty=self.pretty,
+            query=subquery,
+            windows=windows,
+            indent=indent + 8,
         )
 
     # -- queries -----------------------------------------------------------------------------
 
-    def query(self, query: Any, indent: int = 0) -> str:
-        """A query whose lines are indented by `indent`."""
+    def query(self, query: Any, indent: int = 0, *, in_expression: bool = False) -> str:
+        """A query whose lines are indented by `indent`.
+
+        `in_expression`: nobody can see its columns' names, so unnamed ones stay so.
+        """
+        around, self._in_expression = self._in_expression, in_expression
         outside = set(self._taken)
+        self._depth += 1
         if isinstance(query, Select):
             # Names are given from the outside in, before the subqueries get theirs.
             for item in query.from_items:
@@ -136,6 +155,8 @@ class QueryWriter:
             case _:
                 raise not_supported("a view over data-modifying statements")
         self._taken = outside
+        self._depth -= 1
+        self._in_expression = around
         return text
 
     def _with(self, query: Any, indent: int) -> str:
@@ -157,7 +178,7 @@ class QueryWriter:
         return f" WITH {recursive}" + ", ".join(parts) + f"\n{pad}"
 
     def _line(self, words: str, text: str, indent: int) -> str:
-        return "\n" + " " * (indent + 8 - len(words.split(" ")[0]) - 1) + f"{words} {text}"
+        return "\n" + " " * (indent + _MARGINS[words.split(" ")[0]]) + f"{words} {text}"
 
     def _select(self, query: Select, indent: int) -> str:
         from_text = self._from(query, indent)
@@ -173,7 +194,7 @@ class QueryWriter:
         texts = [
             self._target(write, target, name) for target, name in zip(shown, names, strict=True)
         ]
-        text = head + (",\n" + " " * (indent + 4)).join(texts) + from_text
+        text = _listed(head, texts, ",\n" + " " * (indent + 4)) + from_text
         if query.where is not None:
             text += self._line("WHERE", self._condition(write, query.where), indent)
         if query.grouping_sets is not None:
@@ -203,8 +224,7 @@ class QueryWriter:
         is_column = isinstance(expression, Var) and expression.column >= 0
         if is_column and self.columns[expression.rel][expression.column] == name:
             return text
-        if name == "?column?":
-            # Nobody gave it a name: it gets the same one again.
+        if name == "?column?" and self._in_expression:
             return text
         return f"{text} AS {quote_identifier(name)}"
 
@@ -229,7 +249,9 @@ class QueryWriter:
 
     def _set_operation(self, query: SetOperation, indent: int) -> str:
         word = query.kind.upper() + (" ALL" if query.all else "")
-        names = self._names.pop() if self._names else [c.name for c in query.columns]
+        names = self._names.pop() if self._names else None
+        if names is None and self._depth == 1:
+            names = [column.name for column in query.columns]
         left = self._operand(query.left, names, indent)
         right = self._operand(query.right, names, indent)
         pad = " " * indent
@@ -241,16 +263,16 @@ class QueryWriter:
         ]
         return text + self._tail(query, write, order, indent)
 
-    def _operand(self, query: Any, names: list[str], indent: int) -> str:
-        if not isinstance(query, Values):
+    def _operand(self, query: Any, names: list[str] | None, indent: int) -> str:
+        if names is not None and not isinstance(query, Values):
             self._names.append(names)
-        text = self.query(query, indent)
+        text = self.query(query, indent, in_expression=self._in_expression)
         plain = isinstance(query, Select) and not (query.order_by or query.limit or query.ctes)
         return text if plain else f" ({text})"
 
     def _values(self, query: Values, indent: int) -> str:
         write = self.writer(indent)
-        rows = [f"({', '.join(write.all(row))})" for row in query.rows]
+        rows = [f"({','.join(write.all(row))})" for row in query.rows]
         order = [
             quote_identifier(query.columns[key.target].name)
             + direction(key.descending, key.nulls_first)
@@ -279,15 +301,17 @@ class QueryWriter:
                 if item.view:
                     return self._named(self.relation_name(item.view), item, alias)
                 inner = self.query(item.query, indent + 8)
-                names = self._column_names(item)
-                return f"{lateral}({inner}) {shown}({names})"
+                names = [column.name for column in item.columns]
+                if names == [column[0] for column in output_columns(item.query)]:
+                    return f"{lateral}({inner}) {shown}"
+                return f"{lateral}({inner}) {shown}({self._column_names(item)})"
             case CteRel():
                 name = self.ctes[item.cte]
                 text = quote_identifier(name)
                 return text if alias == name else f"{text} {shown}"
             case ValuesRel():
                 write = self.writer(indent)
-                rows = ", ".join(f"({', '.join(write.all(row))})" for row in item.rows)
+                rows = ", ".join(f"({','.join(write.all(row))})" for row in item.rows)
                 return f"{lateral}( VALUES {rows}) {shown}({self._column_names(item)})"
             case FunctionRel():
                 return lateral + self._function(item, shown, indent)
@@ -343,3 +367,15 @@ class QueryWriter:
 
     def _condition(self, write: ExpressionWriter, condition: Expr) -> str:
         return write.write(condition, implicit=False)
+
+
+def _listed(head: str, texts: Sequence[str], separator: str) -> str:
+    """The targets behind `head`; one that starts with a line of its own (CASE) needs no other."""
+    result = head
+    for number, text in enumerate(texts):
+        if number:
+            result += "," if text.startswith("\n") else separator
+        elif text.startswith("\n"):
+            result = result.rstrip()
+        result += text
+    return result
