@@ -177,7 +177,11 @@ def _rewritten_subplan(node: SubPlan, function: Callable[[Expr], Expr | None]) -
     test = None if node.test is None else rewrite(node.test, function)
     if plan is node.plan and test is node.test:
         return node
-    return replace(node, plan=plan, test=test, parameters=parameters_of(plan))
+    keys = tuple(
+        replace(key, left=rewrite(key.left, function), right=rewrite(key.right, function))
+        for key in node.hash_keys
+    )
+    return replace(node, plan=plan, test=test, parameters=parameters_of(plan), hash_keys=keys)
 
 
 def substitute_plan(node: Plan, function: Callable[[Expr], Expr | None]) -> Plan:

@@ -47,16 +47,19 @@ def apply(plan: Plan) -> Plan:
     return melted
 
 
-def _melt(plan: Plan) -> tuple[Plan, Columns]:
-    """(plan, what columns of removed projections are now)."""
+def _melt(plan: Plan, *, renames_only: bool = False) -> tuple[Plan, Columns]:
+    """(plan, what columns of removed projections are now).
+
+    `renames_only`: an outer join above extends these columns with NULLs.
+    """
     match plan:
         case Project():
             below, mapping = _taken(plan.input, renames_only=False)
             return _renamed(replace(plan, input=below), mapping), {}
         case Join():
-            return _join(plan)
+            return _join(plan, renames_only=renames_only)
         case Filter() | Sort() | Limit() | LockRows() | ProjectSet() | Window() | Distinct():
-            below, mapping = _taken(plan.input, renames_only=False)
+            below, mapping = _taken(plan.input, renames_only=renames_only)
             return _renamed(replace(plan, input=below), mapping), mapping
         case Aggregate() | UpdateRows() | DeleteRows():
             below, mapping = _taken(plan.input, renames_only=False)
@@ -68,7 +71,7 @@ def _melt(plan: Plan) -> tuple[Plan, Columns]:
 
 def _taken(plan: Plan, *, renames_only: bool) -> tuple[Plan, Columns]:
     """`_melt`, and the projection on top removed if it may be."""
-    melted, mapping = _melt(plan)
+    melted, mapping = _melt(plan, renames_only=renames_only)
     if isinstance(melted, Project) and not melted.barrier:
         given = given_rels(melted.input) if renames_only else frozenset()
         for expression in melted.expressions:
@@ -84,10 +87,14 @@ def _taken(plan: Plan, *, renames_only: bool) -> tuple[Plan, Columns]:
     return melted, mapping
 
 
-def _join(plan: Join) -> tuple[Plan, Columns]:
+def _join(plan: Join, *, renames_only: bool) -> tuple[Plan, Columns]:
     kind = plan.kind
-    left, from_left = _taken(plan.left, renames_only=kind in (JoinKind.RIGHT, JoinKind.FULL))
-    right, from_right = _taken(plan.right, renames_only=kind in (JoinKind.LEFT, JoinKind.FULL))
+    left, from_left = _taken(
+        plan.left, renames_only=renames_only or kind in (JoinKind.RIGHT, JoinKind.FULL)
+    )
+    right, from_right = _taken(
+        plan.right, renames_only=renames_only or kind in (JoinKind.LEFT, JoinKind.FULL)
+    )
     if plan.lateral and from_left:
         known = _lookup(from_left)
         right = substitute_plan(right, known)
