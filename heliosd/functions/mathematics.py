@@ -340,7 +340,16 @@ def factorial(value: int) -> Decimal:
         raise SqlError("22003", "factorial of a negative number is undefined")
     if value > 32177:
         raise SqlError("22003", "value overflows numeric format")
-    return Decimal(math.factorial(value))
+    return _product(1, value + 1)
+
+
+def _product(low: int, high: int) -> Decimal:
+    """low * (low + 1) ... (high - 1). Decimal multiplies long numbers quickly, but takes most of
+    a second to become one from an int of 130,000 digits."""
+    if high - low <= 16:
+        return Decimal(math.prod(range(low, high)))
+    middle = (low + high) // 2
+    return numeric_mul(_product(low, middle), _product(middle, high))
 
 
 # ------------------------------------------------------------ buckets and random

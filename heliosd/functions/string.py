@@ -38,7 +38,7 @@ forms.templates(
         "btrim(text,text)": "{0}.strip({1}) if {1} else {0}",
         "ltrim(text,text)": "{0}.lstrip({1}) if {1} else {0}",
         "rtrim(text,text)": "{0}.rstrip({1}) if {1} else {0}",
-        "replace(text,text,text)": "{0}.replace({1}, {2}) if {1} else {0}",
+        "replace(text,text,text)": "text_replace({0}, {1}, {2})",
         "strpos(text,text)": "{0}.find({1}) + 1",
         "position(text,text)": "{0}.find({1}) + 1",
         "quote_ident(text)": "quote_identifier({0})",
@@ -46,6 +46,16 @@ forms.templates(
         "quote_nullable(text)": "'NULL' if {0} is None else quote_literal({0})",
     }
 )
+
+
+@forms.helper
+def text_replace(value: str, old: str, new: str) -> str:
+    """Every `old` becomes `new`; 54000 for what no value can hold."""
+    if not old:
+        return value
+    if len(new) > len(old):
+        check_size(len(value) + value.count(old) * (len(new) - len(old)))
+    return value.replace(old, new)
 
 
 @forms.helper

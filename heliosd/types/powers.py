@@ -31,17 +31,18 @@ forms: Final = Forms()
 types: Final[tuple[SqlType, ...]] = ()
 
 _LOG10_E: Final = 0.434294481903252
-# Decimal's logarithms of more digits than this take seconds.
-_DIGITS_MAX: Final = 6_000
+# Decimal's exp and ln of 1,100 digits take 30 ms, of 6,000 six seconds. Products are quick.
+_DIGITS_MAX: Final = 1_500
+_PRODUCT_DIGITS_MAX: Final = 150_000
 _GUARD: Final = 12
 
 
-def _context(digits: int) -> Context:
-    if digits > _DIGITS_MAX:
+def _context(digits: int, most: int = _DIGITS_MAX) -> Context:
+    if digits > most:
         raise SqlError(
             "54000",
             "numeric result has too many digits",
-            detail=f"At most {_DIGITS_MAX} digits are computed.",
+            detail=f"At most {most} digits are computed.",
         )
     return Context(
         prec=max(digits, 20) + _GUARD,
@@ -187,7 +188,7 @@ def _integer_power(base: Decimal, exponent: int) -> Decimal:
     if exponent == 2:
         return round_to(numeric_mul(base, base), scale)
     needed = max(int(weight), 0) + scale + int(math.log10(abs(exponent))) + 8
-    context = _context(needed)
+    context = _context(needed, _PRODUCT_DIGITS_MAX)
     return round_to(context.power(base, exponent), scale)
 
 

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 INT4: Final = 23
 INT8: Final = 20
 NUMERIC: Final = 1700
+BIT: Final = 1560
 RECORD: Final = 2249
 
 _VALUE_TYPES: Final[Mapping[str, int]] = {
@@ -114,7 +115,9 @@ def _boolean(level: Level, tree: tree_expressions.BooleanConstant) -> Expr:
 
 
 def _bits(level: Level, tree: tree_expressions.BitConstant) -> Expr:
-    raise not_supported("bit string constants", position=tree.position)
+    return literal(
+        level.state, UnknownLiteral(tree.text, tree.position), BIT, -1, CastForm.IMPLICIT
+    )
 
 
 def _parameter(level: Level, tree: tree_expressions.ParameterRef) -> Expr:
