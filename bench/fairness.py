@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.servers import PASSWORD, Server, start_heliosd
+from bench.servers import Server, connect, start_heliosd
 
 AGGREGATE = "select count(*), sum(v), avg(v), min(v), max(v) from big where v % 7 <> 3"
 UPDATE = "update big set v = v + 1 where id <= 1000000"
@@ -28,14 +28,6 @@ class Load:
 
     tps: float
     p99_ms: float
-
-
-def connect(server: Server) -> psycopg.Connection[tuple[object, ...]]:
-    """A superuser connection."""
-    return psycopg.connect(
-        host="127.0.0.1", port=server.port, user=server.user, password=PASSWORD,
-        dbname="postgres", sslmode="disable", autocommit=True,
-    )  # fmt: skip
 
 
 def select_only(server: Server, seconds: int) -> Load:

@@ -13,17 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from bench.servers import PASSWORD, Server, start_heliosd
+from bench.servers import PASSWORD, Server, connect, start_heliosd
 
 Idle = list[psycopg.AsyncConnection[tuple[object, ...]]]
-
-
-def connect(server: Server) -> psycopg.Connection[tuple[object, ...]]:
-    """A superuser connection."""
-    return psycopg.connect(
-        host="127.0.0.1", port=server.port, user=server.user, password=PASSWORD,
-        dbname="postgres", sslmode="disable", autocommit=True,
-    )  # fmt: skip
 
 
 def megabytes(server: Server) -> float:

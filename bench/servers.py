@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "bench-password-1"
 
@@ -130,3 +132,11 @@ def start_heliosd(**settings: str) -> Server:
     server = Server("heliosd", port, "postgres", process, directory)
     wait_until_ready(server)
     return server
+
+
+def connect(server: Server) -> psycopg.Connection[tuple[object, ...]]:
+    """A superuser connection."""
+    return psycopg.connect(
+        host="127.0.0.1", port=server.port, user=server.user, password=PASSWORD,
+        dbname="postgres", sslmode="disable", autocommit=True,
+    )  # fmt: skip
