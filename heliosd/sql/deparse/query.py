@@ -253,6 +253,8 @@ class QueryWriter:
         if names is None and self._depth == 1:
             names = [column.name for column in query.columns]
         left = self._operand(query.left, names, indent)
+        # The left side's names hold; an unnamed output of the right side needs none.
+        self._in_expression = self._in_expression or names is None
         right = self._operand(query.right, names, indent)
         pad = " " * indent
         text = f"{left}\n{pad}{word}\n{pad}{right}"
