@@ -251,7 +251,7 @@ def check_constraints(ctx: ViewContext) -> Iterator[Row]:
         schema = ctx.catalog.schema_name(table.schema)
         for constraint in table.checks:
             text = ctx.evaluation.catalog.definition("constraint", constraint.oid) or ""
-            yield (database, schema, constraint.name, text.removeprefix("CHECK ")[1:-1])
+            yield (database, schema, constraint.name, text.removeprefix("CHECK "))
         for column in table.live_columns:
             if column.not_null:
                 name = f"{table.schema}_{table.oid}_{column.attnum}_not_null"

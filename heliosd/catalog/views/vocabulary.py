@@ -48,6 +48,7 @@ _SQL_LANGUAGE: Final = 14
 def pg_type(ctx: ViewContext) -> Iterator[Row]:
     functions = {fact.name: oid for oid, fact in function_facts().items()}
     row_types = {fact.row_type: fact.oid for fact in relation_facts().values() if fact.row_type}
+    known = {fact.oid for fact in type_facts().values()}
     for fact in type_facts().values():
         yield _built_in(fact, functions, row_types)
     for made in ctx.catalog.objects(TypeObject):
@@ -55,7 +56,8 @@ def pg_type(ctx: ViewContext) -> Iterator[Row]:
         if made.array_oid:
             yield _array_type(ctx, made)
     for relation in ctx.catalog.objects(ColumnedRelation):
-        if relation.row_type and isinstance(relation, Table | View):
+        is_user_made = isinstance(relation, Table | View)
+        if relation.row_type and (is_user_made or relation.row_type not in known):
             yield _row_type(relation)
 
 
@@ -105,7 +107,7 @@ def _array_type(ctx: ViewContext, made: TypeObject) -> Row:
     )  # fmt: skip
 
 
-def _row_type(relation: Table | View) -> Row:
+def _row_type(relation: ColumnedRelation) -> Row:
     return (
         relation.row_type, relation.name, relation.schema, relation.owner, -1, False, "c", "C",
         False, True, ",", relation.oid, 0, 0, 0, *_RECORD_IO, 0, 0, 0,
