@@ -303,18 +303,14 @@ def plain_expression(expression: Expr) -> str:
 def text_lines(shown: Shown, options: Options) -> list[str]:
     """The lines of FORMAT TEXT."""
     lines: list[str] = []
-    _text(shown, options, lines, 0, "")
+    _text(shown, options, lines, 0)
     return lines
 
 
-def _text(shown: Shown, options: Options, lines: list[str], level: int, label: str) -> None:
-    if label:
-        lines.append("  " * (3 * level - 2 if level else 0) + label)
-    indent = "" if not level else " " * (6 * level - 4)
-    arrow = "->  " if level else ""
-    if label:
-        indent += "  "
-    line = f"{indent}{arrow}{shown.name}{shown.target}"
+def _text(shown: Shown, options: Options, lines: list[str], column: int) -> None:
+    """`column` is where the node's name begins; below the root an arrow stands before it."""
+    lead = " " * (column - 4) + "->  " if column else ""
+    line = f"{lead}{shown.name}{shown.target}"
     estimate = shown.estimate
     if options.costs:
         line += (
@@ -328,18 +324,22 @@ def _text(shown: Shown, options: Options, lines: list[str], level: int, label: s
             per_loop = round(shown.rows / max(shown.loops, 1))
             line += f" (actual rows={per_loop} loops={shown.loops})"
     lines.append(line)
-    inner = " " * (6 * level + 2)
+    inner = " " * (column + 2)
     for key, value in shown.details.items():
         if key == "Output" and not options.verbose:
             continue
         text = ", ".join(value) if isinstance(value, list) else value
         lines.append(f"{inner}{key}: {text}")
-    for name, below in shown.below:
+    # Plans that run once come first, subqueries per row last, as PostgreSQL has them.
+    for name, below in sorted(shown.below, key=_place):
         if name:
             lines.append(f"{inner}{name}")
-            _text(below, options, lines, level + 1, "")
-        else:
-            _text(below, options, lines, level + 1, "")
+        _text(below, options, lines, column + (8 if name else 6))
+
+
+def _place(item: tuple[str, Shown]) -> int:
+    label = item[0]
+    return 1 if not label else 2 if label.startswith("SubPlan") else 0
 
 
 def as_document(shown: Shown, options: Options) -> dict[str, Any]:

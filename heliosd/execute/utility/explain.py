@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TEXT: Final = 25
 JSON: Final = 114
-XML: Final = 142
 FORMATS: Final = frozenset({"text", "json", "yaml", "xml"})
 _FLAGS: Final = frozenset(
     {"analyze", "verbose", "costs", "settings", "buffers", "wal", "timing", "summary",
@@ -38,7 +37,7 @@ _FLAGS: Final = frozenset(
 def result_columns(statement: Explain, _session: Any) -> tuple[ResultColumn, ...]:
     """One column, QUERY PLAN, of the format's type."""
     options = read_options(statement)
-    oid = {"json": JSON, "xml": XML}.get(options.format, TEXT)
+    oid = JSON if options.format == "json" else TEXT
     return (ResultColumn("QUERY PLAN", oid),)
 
 
