@@ -197,7 +197,7 @@ class ExtendParser(RoutineParser):
         actions: list[Statement] = []
         if self.accept("nothing"):
             pass
-        elif self.kind == "(" and not self._opens_query():
+        elif self.kind == "(" and not self.opens_query():
             self.advance()
             while self.kind != ")":
                 if self.accept(";"):

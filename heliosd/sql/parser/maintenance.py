@@ -165,7 +165,7 @@ class MaintenanceParser(UtilityParser):
         position = self.position
         self.advance()
         options: tuple[Option, ...] = ()
-        if self.kind == "(" and self.peek() != "(" and not self._opens_query():
+        if self.kind == "(" and self.peek() != "(" and not self.opens_query():
             options = self.utility_options()
         else:
             if self.kind in ("analyze", "analyse"):

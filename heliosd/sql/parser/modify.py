@@ -79,7 +79,7 @@ class ModifyParser(QueryParser):
             alias = Alias(self.position, self.col_id())
         relation = RangeVar(name.position, name, alias=alias)
         columns = None
-        if self.kind == "(" and self.peek() != "(" and not self._opens_query():
+        if self.kind == "(" and self.peek() != "(" and not self.opens_query():
             columns = self._insert_columns()
         overriding = self._overriding()
         query: Query | None = None
