@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from helios_storage.errors import LockNotAvailable
 from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.objects import Constraint, SystemView, Table, View
@@ -43,7 +44,14 @@ def lock_table(statement: LockTable, session: SessionServices) -> None:
         if isinstance(relation, SystemView):
             continue
         policy = LockPolicy.NOWAIT if statement.nowait else LockPolicy.WAIT
-        lock_object(session, relation.oid, mode, policy)
+        try:
+            lock_object(session, relation.oid, mode, policy)
+        except LockNotAvailable as error:
+            if error.timed_out:
+                raise
+            raise SqlError(
+                "55P03", f'could not obtain lock on relation "{relation.name}"'
+            ) from error
 
 
 def _require_right(
