@@ -13,12 +13,13 @@ Commit, in order (README, invariant 12):
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final
 
 from helios_storage import cursor
 from helios_storage.cursor import EVERYTHING
 from helios_storage.errors import StorageError, StorageFailed
+from helios_storage.large_commit import LargeCommits, Prepared, base_of
 from helios_storage.layout import RECORD_BYTES_MAX, check_fits, layout_of
 from helios_storage.locks import LockManager, LockOwner
 from helios_storage.page import (
@@ -27,19 +28,15 @@ from helios_storage.page import (
     CommitLog,
     EditToken,
     Inner,
-    LeafRun,
     PageSource,
     Ref,
     TreeDropped,
     TreeMade,
-    encode_page,
 )
-from helios_storage.reader import read_rows, reader_of
 from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, Roots, TreeRoot
-from helios_storage.runs import first_key, join_behind, last_key
 from helios_storage.scheduler import Blocked, Event, Scheduler
 from helios_storage.serializable import SerializableManager
-from helios_storage.spec import Key, Lsn, Row, TreeId
+from helios_storage.spec import Key, Lsn, TreeId
 from helios_storage.transaction import Isolation, Transaction
 from helios_storage.tree import (
     Edit,
@@ -47,20 +44,13 @@ from helios_storage.tree import (
     apply,
     empty_tree,
     find_leaf,
-    find_path,
     find_resident_path,
-    index_in,
-    put,
     put_at,
 )
-from helios_storage.write_set import Delta, TreeWrites, leaves_of
+from helios_storage.write_set import TreeWrites
 
-_LOG_PART_BYTES: Final = 256 * 1024
 _STORE_EARLY_PAGES: Final = 1024
 """Changed private pages (8 MB) that are stored before a large transaction goes on."""
-_LOG_PART_KEYS: Final = 8192
-_CAUGHT_UP_KEYS: Final = 256
-"""So few keys of others are caught up in the commit itself; more before it, in slices."""
 _SMALL_ROWS_MAX: Final = 512
 """More changed rows of a tree are put onto its root in slices, before the commit itself."""
 _LOAD_ROUNDS: Final = 3
@@ -70,24 +60,15 @@ _XID_MASK: Final = 0xFFFFFFFF
 Done = Callable[[StorageError | None], None]
 
 
-class Prepared(NamedTuple):
-    """A large write set as a private root, and the keys that others committed meanwhile."""
-
-    tree: TreeRoot
-    edit: Edit
-    foreign: set[Key]
-    delta: Delta
-
-
 class TransactionManager:
     """Roots, locks, ids; begins and commits transactions. Loop's thread only."""
 
     __slots__ = (
         "_next_tree_id",
         "_next_xid",
-        "_watchers",
         "commits",
         "failure",
+        "large",
         "locks",
         "log",
         "moves",
@@ -122,7 +103,7 @@ class TransactionManager:
         self.commits = 0
         self._next_xid = next_xid
         self._next_tree_id = next_tree_id
-        self._watchers: dict[int, tuple[Transaction, set[Key], Event]] = {}
+        self.large = LargeCommits(self)
 
     @property
     def next_xid(self) -> int:
@@ -200,10 +181,10 @@ class TransactionManager:
             # Even without changes (temporary trees): its LSN tells this root from the one before.
             lsn = self.log.append(transaction.xid, changes)
         except Blocked:
-            self._unwatch(transaction)
+            self.large.leave(transaction)
             raise  # nothing has happened: the caller commits again where it may wait
         except BaseException:
-            self._unwatch(transaction)
+            self.large.leave(transaction)
             self.rollback(transaction)
             raise
         try:
@@ -222,7 +203,7 @@ class TransactionManager:
 
         None: not possible, and nothing was done.
         """
-        if self._watchers:
+        if self.large.turns:
             return None
         newest = self.roots.newest
         buckets = newest.buckets
@@ -303,14 +284,6 @@ class TransactionManager:
                 keys.update(leaf.keys)
         return sorted(keys)
 
-    def _base(self, transaction: Transaction, tree_id: int) -> TreeRoot:
-        """The newest committed tree, under the spec that the transaction gave it."""
-        spec = transaction.specs.get(tree_id)
-        if spec is None:
-            return self.roots.newest.tree(tree_id)
-        tree = self.roots.newest.find(tree_id)
-        return empty_tree(spec) if tree is None else TreeRoot(spec, tree.ref)
-
     def _load_places(
         self, transaction: Transaction, small: list[tuple[int, TreeWrites]]
     ) -> dict[int, tuple[Ref, Path]]:
@@ -322,7 +295,7 @@ class TransactionManager:
             places: dict[int, tuple[Ref, Path]] = {}
             is_complete = True
             for tree_id, writes in small:
-                tree = self._base(transaction, tree_id)
+                tree = base_of(transaction, self.roots.newest, tree_id)
                 keys: Any = writes.rows if len(writes.rows) == 1 else writes.sorted_keys()
                 bound = None
                 for key in keys:
@@ -353,7 +326,7 @@ class TransactionManager:
             if made is not None and not made.temporary:
                 add(TreeMade(made))
         for tree_id, writes in small:
-            spec = self._base(transaction, tree_id).spec
+            spec = base_of(transaction, self.roots.newest, tree_id).spec
             pack = layout_of(spec.shapes).pack_row
             rows = writes.rows
             for key in rows if len(rows) == 1 else writes.sorted_keys():
@@ -405,12 +378,12 @@ class TransactionManager:
             if new is not tree:
                 root.put(new)
         for one in prepared:
-            root.put(self._caught_up(one, root).tree)
+            root.put(self.large.caught_up(one, root).tree)
             for private in (one.edit.token, one.delta.token):
                 token.replaced += private.replaced
                 token.made += private.made
-        if self._watchers:
-            self._tell_watchers(transaction)
+        if self.large.turns:
+            self.large.tell(transaction)
         self._publish(transaction, root, lsn)
 
     def _note_moves(self, transaction: Transaction, lsn: Lsn) -> None:
@@ -437,135 +410,8 @@ class TransactionManager:
                 if writes.rows:
                     small.append((tree_id, writes))
             else:
-                prepared.append(self._prepare_large(transaction, tree_id))
+                prepared.append(self.large.prepare(transaction, tree_id))
         return prepared, small
-
-    def _prepare_large(self, transaction: Transaction, tree_id: int) -> Prepared:
-        base = self._base(transaction, tree_id)
-        delta = transaction.writes.spill(
-            tree_id, base.spec, transaction.xid, self.pages, self.scheduler.check_slice
-        )
-        if not base.spec.temporary:
-            for part in self._parts_of(delta, TreeId(tree_id)):
-                self.log.append_ahead(transaction.xid, part)
-                self.scheduler.check_slice()
-        self._take_turn(tree_id)
-        foreign: set[Key] = set()
-        self._watchers[tree_id] = (transaction, foreign, Event())
-        root = self.roots.pin(self.roots.newest)
-        try:
-            base = self._base(transaction, tree_id)
-            edit = Edit(self.pages, EditToken())
-            tree = self._merged(transaction, base, delta, edit)
-            one = Prepared(tree, edit, foreign, delta)
-            while len(foreign) > _CAUGHT_UP_KEYS:
-                one = self._caught_up(one, self.roots.newest, _CAUGHT_UP_KEYS)
-                self.scheduler.check_slice()
-        finally:
-            self.roots.unpin(root)
-        return one
-
-    def _merged(
-        self, transaction: Transaction, base: TreeRoot, delta: Delta, edit: Edit
-    ) -> TreeRoot:
-        """`base` with a delta's changes, in slices; rows behind all others are joined on."""
-        tree = base
-        if delta.dead.ref.count:
-            for leaf in leaves_of(delta.dead, self.pages):
-                tree = self._put_leaf(tree, list(leaf.keys), None, transaction.xid, edit)
-                self.scheduler.check_slice()
-                self.store_early(transaction.xid, edit.token, [tree.ref])
-        if not delta.rows.ref.count:
-            return tree
-        first = first_key(delta.rows, self.pages)
-        if not tree.ref.count or last_key(tree, self.pages) < first:
-            return join_behind(tree, delta.rows, edit)
-        for leaf in leaves_of(delta.rows, self.pages):
-            rows = read_rows(leaf, delta.rows.spec, self.pages)
-            tree = self._put_leaf(tree, list(leaf.keys), rows, transaction.xid, edit)
-            self.scheduler.check_slice()
-            self.store_early(transaction.xid, edit.token, [tree.ref])
-        return tree
-
-    def _put_leaf(
-        self, tree: TreeRoot, keys: list[Any], rows: list[Row] | None, xid: int, edit: Edit
-    ) -> TreeRoot:
-        bound = None
-        for key in keys:
-            if bound is None or key > bound:
-                leaf = find_leaf(tree.ref, key, tree.spec, self.pages)
-                bound = leaf.keys[-1] if leaf.keys else None
-        values: list[Any] = [None] * len(keys) if rows is None else rows
-        return apply(tree, list(zip(keys, values, strict=True)), xid, edit)
-
-    def _caught_up(self, one: Prepared, root: DatabaseRoot, keys_max: int = 0) -> Prepared:
-        """The private root with what others have committed to the tree meanwhile."""
-        tree, edit = one.tree, one.edit
-        newest = root.find(tree.spec.tree_id)
-        count = 0
-        while one.foreign and (not keys_max or count < keys_max):
-            assert newest is not None
-            key = one.foreign.pop()
-            ref, path = find_path(newest.ref, key, newest.spec, self.pages)
-            leaf: Any = ref.page
-            at = index_in(leaf, key)
-            row, writer = None, 0
-            if at >= 0:
-                reader = reader_of(newest.spec.shapes, None)
-                row = reader.read(leaf, at, newest.spec, self.pages)
-                writer = leaf.writers[at]
-            edit.token.replaced += [ref, *[inner_ref for inner_ref, _, _ in path]]
-            tree = put(tree, key, row, writer, edit)
-            count += 1
-        return Prepared(tree, edit, one.foreign, one.delta)
-
-    def _parts_of(self, delta: Delta, tree_id: TreeId) -> Iterator[list[Change]]:
-        """A delta as changes for the log, about 256 KB at a time: whole leaves where possible."""
-        part: list[Change] = []
-        size = 0
-        spec = delta.rows.spec
-        pack = layout_of(spec.shapes).pack_row
-        for leaf in leaves_of(delta.rows, self.pages):
-            if leaf.large is None:
-                page = encode_page(leaf)
-                part.append(LeafRun(tree_id, page))
-                size += len(page)
-            else:
-                rows = read_rows(leaf, spec, self.pages)
-                for key, row in zip(list(leaf.keys), rows, strict=True):
-                    packed = pack(row)
-                    part.append((tree_id, key, packed))
-                    size += len(packed)
-            if size >= _LOG_PART_BYTES:
-                yield part
-                part, size = [], 0
-        for leaf in leaves_of(delta.dead, self.pages):
-            part += [(tree_id, key, None) for key in leaf.keys]
-            if len(part) >= _LOG_PART_KEYS:
-                yield part
-                part = []
-        if part:
-            yield part
-
-    def _take_turn(self, tree_id: int) -> None:
-        """One large commit to a tree at a time; trees are taken in order of their ids."""
-        while (watcher := self._watchers.get(tree_id)) is not None:
-            self.scheduler.wait(watcher[2])
-
-    def _tell_watchers(self, transaction: Transaction) -> None:
-        """Large commits under way learn which keys this commit has changed below them."""
-        for tree_id, (watching, foreign, _) in list(self._watchers.items()):
-            writes = transaction.writes.trees.get(tree_id)
-            if writes is not None and watching is not transaction:
-                assert writes.delta is None, "one large commit to a tree at a time"
-                foreign.update(writes.rows)
-        self._unwatch(transaction)
-
-    def _unwatch(self, transaction: Transaction) -> None:
-        for tree_id, (watching, _, ended) in list(self._watchers.items()):
-            if watching is transaction:
-                del self._watchers[tree_id]
-                ended.set()
 
     def store_early(
         self, xid: int, token: EditToken, refs: list[Ref], pages_min: int = _STORE_EARLY_PAGES
