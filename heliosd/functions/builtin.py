@@ -94,6 +94,11 @@ def _functions() -> Iterator[AnyFunction]:
 
 FUNCTIONS: Final[FunctionRegistry] = build_function_registry(_functions())
 
+MISSING_FUNCTIONS: Final = frozenset(
+    fact.name for fact in function_facts().values() if not FUNCTIONS.named(fact.name)
+)
+"""Names that PostgreSQL 15 has and this server has under no signature: 0A000, not 42883."""
+
 ROW_FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {**ROW_NAMES, **collect_names(MODULES)}
 )

@@ -14,6 +14,7 @@ from heliosd.types.context import EvalContext
 from heliosd.types.datetime_words import zone_abbreviations
 from heliosd.types.declare import Forms
 from heliosd.types.integer import int8
+from heliosd.types.network import Network, parse_network
 from heliosd.types.numeric_core import round_to
 from heliosd.types.signatures import type_name
 from heliosd.types.zone import find_zone, zone_names
@@ -63,6 +64,55 @@ def pg_sleep_until(ctx: EvalContext, moment: int) -> str:
 def pg_blocking_pids(pid: int) -> Array:
     """None: waits are not told apart by backend."""
     return array_of(())
+
+
+def _address(address: tuple[str, int] | None) -> Network | None:
+    if address is None:
+        return None
+    try:
+        return parse_network(address[0], "inet")
+    except SqlError:
+        return None  # a name, not a number: a proxy's
+
+
+@forms.function("inet_client_addr()", needs_context=True)
+def inet_client_addr(ctx: EvalContext) -> Network | None:
+    """Where the client connects from; NULL on a unix socket."""
+    return _address(ctx.client_address)
+
+
+@forms.function("inet_server_addr()", needs_context=True)
+def inet_server_addr(ctx: EvalContext) -> Network | None:
+    """Where the client connects to; NULL on a unix socket."""
+    return _address(ctx.server_address)
+
+
+# ------------------------------------------------------------ access lists
+
+_PRIVILEGES: Final = {
+    "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "D": "TRUNCATE",
+    "x": "REFERENCES", "t": "TRIGGER", "X": "EXECUTE", "U": "USAGE", "C": "CREATE",
+    "T": "TEMPORARY", "c": "CONNECT", "s": "SET", "A": "ALTER SYSTEM",
+}  # fmt: skip
+
+
+def _role_oid(ctx: EvalContext, name: str) -> int:
+    return ctx.catalog.find_oid("role", (name.strip('"'),)) or 0 if name else 0
+
+
+@forms.function("aclexplode(_aclitem)", needs_context=True)
+def aclexplode(ctx: EvalContext, items: Array) -> Iterator[tuple[Any, ...]]:
+    """grantor, grantee (0: PUBLIC), privilege_type, is_grantable, of each privilege."""
+    for item in items.elements:
+        head, _, grantor = str(item).rpartition("/")
+        grantee, _, letters = head.rpartition("=")
+        for letter, star in re.findall(r"([A-Za-z])(\*?)", letters):
+            yield (
+                _role_oid(ctx, grantor),
+                _role_oid(ctx, grantee),
+                _PRIVILEGES[letter],
+                bool(star),
+            )
 
 
 # ------------------------------------------------------------ sizes

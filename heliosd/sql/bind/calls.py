@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from heliosd.errors import SqlError, not_supported
+from heliosd.functions.builtin import MISSING_FUNCTIONS
 from heliosd.functions.registry import SqlAggregate, SqlFunction, SqlWindowFunction
 from heliosd.sql.bind.coerce import (
     coerce,
@@ -186,6 +187,8 @@ def _no_function(
     inputs: Sequence[int] | None = None,
 ) -> SqlError:
     types = [a.type for a in arguments] if inputs is None else inputs
+    if tree.name[-1] in MISSING_FUNCTIONS and tree.name[:-1] in ((), ("pg_catalog",)):
+        return not_supported(f"function {tree.name[-1]}", position=tree.position)
     return SqlError(
         "42883",
         f"function {_signature(level, tree, types)} does not exist",

@@ -13,6 +13,7 @@ from heliosd.sql.tree.expressions import (
     OperatorCall,
     StringConstant,
 )
+from heliosd.types.oids import OIDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,8 @@ def resolve_type_name(
         user = catalog.user_type(schema, name, path)
         if user is not None:
             raise not_supported(f"the type {shown}", position=tree.position)
+        if name in OIDS and schema in (None, "pg_catalog"):
+            raise not_supported(f"type {name}", position=tree.position)
         raise SqlError("42704", f'type "{shown}" does not exist', position=tree.position)
     typmod = -1
     if tree.modifiers:
