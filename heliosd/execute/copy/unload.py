@@ -11,6 +11,7 @@ from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.context import CopyFormat
 from heliosd.execute.copy.binary import HEADER, NULL, TRAILER
+from heliosd.execute.copy.columns import load_libraries
 from heliosd.execute.copy.leaf_lines import Part, leaf_lines
 from heliosd.sql.tree import Select
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from heliosd.sql.tree import Statement
     from heliosd.types.registry import EvalContext, SqlType
 
+# A smaller table goes by rows: columns pay only for the libraries that they need.
+COLUMNS_ROWS_MIN: Final = 2000
 _IDENTICAL: Final = frozenset({25, 1043, 1042, 19, 705})
 _INTEGERS: Final = frozenset({20, 21, 23, 26})
 _SPECIALS: Final = {
@@ -84,11 +87,13 @@ def _by_columns(
     options: CopyOptions,
 ) -> Iterator[Part] | None:
     """A whole table straight from its leaves; None where rows are needed."""
-    if not isinstance(relation, Table):
+    snapshot = session.context.snapshot
+    if not isinstance(relation, Table) or snapshot.count(relation.tree_id) < COLUMNS_ROWS_MIN:
         return None
+    session.transaction.manager.scheduler.run_in_thread(load_libraries)
     named = [relation.column_by_name[column.name] for column in columns]
     lines = leaf_lines(session, relation, named, types, options)
-    leaves = None if lines is None else session.context.snapshot.leaves(relation.tree_id)
+    leaves = None if lines is None else snapshot.leaves(relation.tree_id)
     return None if lines is None or leaves is None else lines.parts(leaves)
 
 
