@@ -5,8 +5,8 @@
 
 No task is started and no message object made: frames are compared with what they were the last
 time. Everything that is not exactly this (another state, a stale program, an odd frame) returns
-None before any effect, and the long way (`session.py`) does it again. `Blocked` means the same: a
-plain call that would have to wait has done nothing yet.
+None before any effect, and the long way (`session.py`) does it again. `Blocked` means that a plain
+call would have to wait and has done nothing yet: `session.waiting` then says what to do in a task.
 
 Errors of the statement itself are raised; the caller answers them as on the long way.
 """
@@ -34,11 +34,11 @@ from helios_storage.scheduler import Blocked
 from helios_storage.transaction import Isolation
 from heliosd.errors import SqlError
 from heliosd.execute.constraints import check_deferred
-from heliosd.execute.program import Modified, PlanIsStale, Row, StatementKind
+from heliosd.execute.program import Modified, PlanIsStale, Program, Row, StatementKind
 from heliosd.observe.metrics import SECONDS_BUCKETS, Counter
 from heliosd.session.block import BlockState
 from heliosd.session.chain.accounting import kind_of
-from heliosd.session.chain.execution import encoder_of
+from heliosd.session.chain.execution import Waiting, encoder_of
 from heliosd.session.clock import EPOCH_UNIX_US
 from heliosd.session.prepared import NamedStatement
 from heliosd.session.results import make_parameter_reader, resolve_formats
@@ -78,6 +78,7 @@ class Plain:
     """
 
     text: str
+    program: Program
     point: Callable[..., list[Row]] | None
     point_modify: Callable[..., Modified] | None
     block: TransactionKind | None
@@ -131,6 +132,7 @@ def plain_of(session: LinkedSession, prepared: Prepared) -> Plain:
         label, metrics = kind_of(program), session.instance.metrics
         plain = prepared.plain = Plain(
             prepared.text,
+            program,
             program.point,
             program.point_modify,
             _block_kind(prepared),
@@ -202,7 +204,7 @@ def _on_template(
     except (SqlError, UnicodeDecodeError):
         return None
     answer = run(session, known.plain, parameters, known.head, known.encode_rows)
-    if answer is not None:
+    if answer is not None or session.waiting is not None:
         session.last_template = known
         if index:
             # What comes often drifts to the front.
@@ -301,7 +303,7 @@ def on_parse_frame(session: LinkedSession, data: bytes) -> bytes | None:
     if data[end + 5] or data[end + 6]:
         return None
     answer = _on_bind(session, data, end, end + 7, prepared, PARSE_COMPLETE)
-    if answer is not None:
+    if answer is not None or session.waiting is not None:
         # A later Bind may name the unnamed statement.
         session.statements.put(
             NamedStatement("", prepared.text, prepared, prepared.given_types, 0, from_sql=False)
@@ -470,7 +472,10 @@ def _run_alone(
         snapshot.release()
         transaction.rollback()
         context.deferred.clear()
-        if isinstance(error, Blocked | PlanIsStale):
+        if isinstance(error, Blocked):
+            session.waiting = Waiting(plain.program, parameters, head, encode_rows)
+            return None
+        if isinstance(error, PlanIsStale):
             session.admission.give_back()
             return None
         output.parts.append(head)
@@ -508,7 +513,10 @@ def _run_in_block(
             done = plain.point_modify(context, parameters)
             rows, count = done.rows, done.count
         return head + encode_rows(rows, evaluation) + _end(plain.tag, count, "T")
-    except (Blocked, PlanIsStale):
+    except Blocked:
+        session.waiting = Waiting(plain.program, parameters, head, encode_rows)
+        return None
+    except PlanIsStale:
         session.admission.give_back()
         return None
     except BaseException:
@@ -543,5 +551,8 @@ def _run_block(session: LinkedSession, plain: Plain, began_ns: int, head: bytes)
         block.commit()
         return head + _COMMITTED
     except Blocked:
-        session.admission.give_back()
+        session.waiting = Waiting(plain.program, (), head, _no_rows)
         return None
+    except BaseException:
+        session.output.parts.append(head)
+        raise

@@ -11,7 +11,7 @@ from heliosd.session.buckets import KeyExtractor
 from heliosd.session.chain.accounting import Accounting
 from heliosd.session.chain.admission import Admission
 from heliosd.session.chain.authorization import Authorization
-from heliosd.session.chain.execution import Execution
+from heliosd.session.chain.execution import Execution, Waiting
 from heliosd.session.channel import Channel
 from heliosd.session.state import SessionState
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LinkedSession(SessionState):
     """`admission` -> `authorization` -> `execution` -> `accounting`."""
 
-    __slots__ = ("accounting", "admission", "authorization", "bucket", "execution")
+    __slots__ = ("accounting", "admission", "authorization", "bucket", "execution", "waiting")
 
     def __init__(
         self, instance: Instance, channel: Channel, wire: Wire, role: Role, database: Database
@@ -35,6 +35,8 @@ class LinkedSession(SessionState):
         self.bucket = self.admission.bucket
         self.authorization = Authorization(self)
         self.execution = Execution(self)
+        # What the short way has begun to ask for and must wait for.
+        self.waiting: Waiting | None = None
         self.accounting = Accounting(instance.metrics)
 
     def _admission_key(self) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from time import perf_counter_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,7 +34,9 @@ from heliosd.errors import (
     SqlError,
     from_storage_error,
 )
+from heliosd.execute.program import PlanIsStale
 from heliosd.session import extended, fast, simple
+from heliosd.session.chain.execution import Waiting
 from heliosd.session.channel import Channel
 from heliosd.session.clock import now_us
 from heliosd.session.links import LinkedSession
@@ -153,24 +156,31 @@ class Session(LinkedSession):
         if self._ended:
             return
         self._quiet = False
-        wire = self.wire
+        wire, waiting = self.wire, self.waiting
+        if waiting is not None:
+            self.waiting = None
+            self._start_task(lambda: self._wait(waiting, data))
+            return
         wire.receive(data)
         if self._task is None:
-            if self._idle_timer is not None:
-                self._stop_idle_timer()
-            self._receiving = True
-            try:
-                self.instance.hub.start(self._run)
-            finally:
-                self._receiving = False
-            if self._task is not None:
-                # It waits for something: what is complete must not wait with it.
-                self.output.flush()
+            self._start_task(self._handle_all)
         elif self.input_event is not None:
             self.input_event.set()
         if self._task is not None and wire.buffered_bytes > self.instance.limits.input_bytes:
             self._reading_paused = True
             self.channel.pause_reading()
+
+    def _start_task(self, body: Callable[[], None]) -> None:
+        if self._idle_timer is not None:
+            self._stop_idle_timer()
+        self._receiving = True
+        try:
+            self.instance.hub.start(lambda: self._run(body))
+        finally:
+            self._receiving = False
+        if self._task is not None:
+            # It waits for something: what is complete must not wait with it.
+            self.output.flush()
 
     def _answered(self, data: bytes) -> bool:
         """Try the short way for a whole exchange; False: nothing has happened yet."""
@@ -221,11 +231,11 @@ class Session(LinkedSession):
             self._send_error(ended.error, severity="FATAL")
         self._finish()
 
-    def _run(self) -> None:
+    def _run(self, body: Callable[[], None]) -> None:
         """The task: handle what is there."""
         self._task = getcurrent()
         try:
-            self._handle_all()
+            body()
         except SessionEnded as ended:
             self._end_now(ended)
         finally:
@@ -235,6 +245,29 @@ class Session(LinkedSession):
             if self._reading_paused:
                 self._reading_paused = False
                 self.channel.resume_reading()
+
+    def _wait(self, waiting: Waiting, data: bytes) -> None:
+        """An exchange (`data`) that the short way began to answer, and whatever follows it."""
+        started_ns = perf_counter_ns()
+        try:
+            self._start_timer()
+            self.execution.run_waiting(waiting)
+            self.block.finish_implicit()
+            self.accounting.leave(waiting.program, started_ns)
+        except SessionEnded:
+            raise
+        except PlanIsStale:
+            self._stop_timer()
+            self.admission.give_back()
+            self.wire.receive(data)
+            self._handle_all()
+            return
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._stop_timer()
+        self._ready()
+        self._handle_all()
 
     def _handle_all(self) -> None:
         wire = self.wire

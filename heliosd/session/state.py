@@ -22,8 +22,8 @@ from heliosd.execute.constraints import DeferredChecks, check_deferred
 from heliosd.execute.context import ExecutionContext
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
-from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.describe import SessionDescriber
+from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
 from heliosd.session.advisory import AdvisoryLocks

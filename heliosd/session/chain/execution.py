@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from helios_protocol.encode import command_complete
@@ -18,7 +20,7 @@ from heliosd.session.results import (
 from heliosd.session.state import SessionState
 
 if TYPE_CHECKING:
-    from heliosd.execute.program import Parameters, ResultColumn, Row
+    from heliosd.execute.program import Parameters, Program, ResultColumn, Row
     from heliosd.session.portal import Portal
     from heliosd.session.statement_cache import Prepared
 
@@ -47,6 +49,16 @@ def make_encoder(
     return row_description(columns, formats, types, codec), encode_rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting:
+    """A statement that the short way could not finish; `head` goes ahead of its rows."""
+
+    program: Program
+    parameters: Parameters
+    head: bytes
+    encode_rows: Callable[..., bytes]
+
+
 class Execution:
     """One session's link."""
 
@@ -59,7 +71,7 @@ class Execution:
         """A whole statement of a simple query: RowDescription, rows, CommandComplete."""
         state = self._state
         with_snapshot = prepared.needs_snapshot
-        self._enter(prepared, parameters, with_snapshot=with_snapshot)
+        self._enter(prepared.program, parameters, with_snapshot=with_snapshot)
         try:
             tag = self._answer(prepared, parameters, formats)
         finally:
@@ -109,6 +121,36 @@ class Execution:
                 state.send_streaming(encode_rows(batch, state.eval))
         return count
 
+    def run_waiting(self, waiting: Waiting) -> None:
+        """A statement of the short way that has to wait for something: here it may.
+
+        Nothing is sent before its table's lock is held, so `PlanIsStale` finds no traces.
+        """
+        state, program, parameters = self._state, waiting.program, waiting.parameters
+        with_snapshot = program.kind is not StatementKind.UTILITY
+        self._enter(program, parameters, with_snapshot=with_snapshot)
+        try:
+            if program.kind is StatementKind.SELECT:
+                assert program.rows is not None
+                batches = program.rows(state.context, parameters)
+                first = next(batches, [])
+                state.send(waiting.head)
+                tag = f"SELECT {self._send_rows(chain((first,), batches), waiting.encode_rows)}"
+            elif program.kind is StatementKind.MODIFY:
+                assert program.modify is not None
+                done = program.modify(state.context, parameters)
+                state.send(waiting.head)
+                if program.columns is not None:
+                    self._send_rows([done.rows], waiting.encode_rows)
+                tag = program.command_tag(done.count)
+            else:
+                assert program.utility is not None
+                tag = program.utility(state).tag
+                state.send(waiting.head)
+        finally:
+            self._leave(with_snapshot=with_snapshot)
+        state.send(command_complete(tag))
+
     # ------------------------------------------------------------ portals
 
     def run_portal(self, portal: Portal, rows_max: int) -> str | None:
@@ -119,7 +161,7 @@ class Execution:
         assert prepared is not None, "an empty text is answered before"
         with_snapshot = prepared.needs_snapshot
         keeps = rows_max > 0 and prepared.program.kind is StatementKind.SELECT
-        self._enter(prepared, portal.parameters, with_snapshot=with_snapshot)
+        self._enter(prepared.program, portal.parameters, with_snapshot=with_snapshot)
         try:
             if keeps:
                 # It may go on after this statement, so it gets a snapshot that outlives it.
@@ -176,8 +218,8 @@ class Execution:
 
     # ------------------------------------------------------------ snapshots
 
-    def _enter(self, prepared: Prepared, parameters: Parameters, *, with_snapshot: bool) -> None:
-        state, program = self._state, prepared.program
+    def _enter(self, program: Program, parameters: Parameters, *, with_snapshot: bool) -> None:
+        state = self._state
         state.take_binary_answer()
         state.parameters = parameters
         state.parameter_types = program.parameter_types
