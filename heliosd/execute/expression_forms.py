@@ -255,37 +255,38 @@ def compile_array_cast(c: ExpressionCompiler, node: Cast, argument: Code) -> Cod
 
 
 def compile_case(c: ExpressionCompiler, node: Case) -> Code:
-    text = ""
+    if node.subject is None:
+        return _case_chain(c, node, 0)
+    subject = c.value(node.subject)
+    first, later = c.bind(subject)
+    c.case_values.append(c.named(subject, later))
+    chain = _case_chain(c, node, 0)
+    c.case_values.pop()
+    if subject.atom:
+        return chain
+    # A tuple is true: it names the subject before the chain is evaluated.
+    return code_of(f"(({first},) and {chain.text})", [subject, chain], nullable=chain.nullable)
+
+
+def _case_chain(c: ExpressionCompiler, node: Case, start: int) -> Code:
+    """The branches from number `start` on; a long chain goes on in a function of its own."""
+    stop = start + CASE_BRANCHES_MAX
     used: list[Code] = []
-    nullable = False
-    subject = None
-    if node.subject is not None:
-        subject = c.value(node.subject)
-        first, later = c.bind(subject)
-        named = c.named(subject, later)
-        if not subject.atom:
-            # `(name := subject, ...)` is evaluated first and always true.
-            text = f"({first},) and "
-        c.case_values.append(named)
-        used.append(subject)
-    chain = ""
-    for condition, result in node.branches:
-        test = c.condition(condition)
-        chosen = c.value(result)
-        nullable |= chosen.nullable
+    text = ""
+    for condition, result in node.branches[start:stop]:
+        test, chosen = c.condition(condition), c.value(result)
         used += [test, chosen]
-        chain += f"{chosen.text} if {test.text} else "
-    otherwise = c.value(node.otherwise)
-    if subject is not None:
-        c.case_values.pop()
-    used.append(otherwise)
-    nullable |= otherwise.nullable
-    depth_extra = len(node.branches) // 60
-    if text:
-        code = code_of(f"({text}({chain}{otherwise.text}))", used, nullable=nullable)
+        text += f"{chosen.text} if {test.text} else "
+    if stop < len(node.branches):
+        otherwise = c.outlined(_case_chain(c, node, stop))
     else:
-        code = code_of(f"({chain}{otherwise.text})", used, nullable=nullable)
-    return Code(code.text, nullable, False, code.depth + depth_extra, code.uses)
+        otherwise = c.value(node.otherwise)
+    used.append(otherwise)
+    nullable = any(code.nullable for code in used[1::2]) or otherwise.nullable
+    return code_of(f"({text}{otherwise.text})", used, nullable=nullable)
+
+
+CASE_BRANCHES_MAX: Final = 40
 
 
 def compile_coalesce(c: ExpressionCompiler, node: Coalesce) -> Code:
@@ -347,6 +348,11 @@ def compile_min_max(c: ExpressionCompiler, node: MinMax) -> Code:
 
 
 def compile_array_constructor(c: ExpressionCompiler, node: ArrayConstructor) -> Code:
+    if not node.nested and node.elements and all(isinstance(e, Const) for e in node.elements):
+        # The same array each time.
+        values = tuple(e.value for e in node.elements if isinstance(e, Const))
+        made = row_functions.make_array(values)
+        return Code(c.module.slot(made), nullable=False, atom=True, depth=0)
     parts = [c.value(e) for e in node.elements]
     build = row_functions.nest_arrays if node.nested else row_functions.make_array
     slot = c.module.slot(build)

@@ -237,8 +237,10 @@ class ExpressionCompiler:
 
     def shallow(self, code: Code) -> Code:
         """Move a text that nests too deeply into a function of its own."""
-        if code.depth <= EXPRESSION_DEPTH_MAX:
-            return code
+        return code if code.depth <= EXPRESSION_DEPTH_MAX else self.outlined(code)
+
+    def outlined(self, code: Code) -> Code:
+        """The value by way of a function of its own."""
         names = ", ".join(sorted(u for u in code.uses if f"({u} := " not in code.text))
         function = self.module.function(names)
         function.line(f"return {code.text}")
