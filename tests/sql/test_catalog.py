@@ -364,3 +364,18 @@ def test_the_catalog_survives_a_restart(own_server: Server) -> None:
             "select 1 from pg_database where datname = 'kept_database'"
         ).fetchone()
         assert found == (1,)
+
+
+def test_lock_table(server: Server) -> None:
+    with server.connect() as first, server.connect() as second:
+        first.execute("create table locked (a int)")
+        first.execute("begin")
+        first.execute("lock table locked in share row exclusive mode")
+        assert second.execute("select * from locked").fetchall() == []
+        second.execute("begin")
+        with pytest.raises(psycopg.errors.LockNotAvailable) as caught:
+            second.execute("lock table locked in row exclusive mode nowait")
+        assert caught.value.diag.message_primary == 'could not obtain lock on relation "locked"'
+        second.execute("rollback")
+        first.execute("commit")
+        first.execute("drop table locked")

@@ -92,8 +92,8 @@ def lock_object(
     policy: LockPolicy = LockPolicy.WAIT,
 ) -> None:
     """Lock an object to the end of the transaction; 55P03 after lock_timeout."""
-    context = session.context
-    context.transaction.lock_object(oid, mode, policy, context.lock_timeout_ms)
+    timeout_ms = session.context.lock_timeout_ms
+    session.transaction.lock_object(oid, mode, policy, timeout_ms)
 
 
 def lock_id(relation: Relation) -> int:
