@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -28,6 +28,10 @@ class Server:
     user: str
     process: subprocess.Popen[bytes]
     directory: Path
+    http_port: int = 0
+    # How to start the same process again.
+    command: tuple[str, ...] = ()
+    process_environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -124,12 +128,15 @@ def start_heliosd(**settings: str) -> Server:
         **{f"HELIOSDB_{name.upper()}": value for name, value in settings.items()},
     }
     log = (directory / "log.jsonl").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "heliosd", "serve", "--data-dir", str(directory / "data"),
-         "--listen", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{free_port()}"],
-        env=environment, stdout=log, stderr=log,
+    http_port = free_port()
+    command = (
+        sys.executable, "-m", "heliosd", "serve", "--data-dir", str(directory / "data"),
+        "--listen", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http_port}",
     )  # fmt: skip
-    server = Server("heliosd", port, "postgres", process, directory)
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    server = Server(
+        "heliosd", port, "postgres", process, directory, http_port, command, environment
+    )
     wait_until_ready(server)
     return server
 

@@ -147,12 +147,12 @@ class Metrics(Collector):
         )
         self.bytes_received = Counter("heliosdb_bytes_received_total", "Bytes from clients.")
         self.bytes_sent = Counter("heliosdb_bytes_sent_total", "Bytes to clients.")
-        self.log_bytes = Gauge("heliosdb_log_bytes", "Log written since the server started.")
-        self.log_syncs = Gauge("heliosdb_log_syncs", "Syncs of the log since the start.")
+        self.log_bytes = Gauge(
+            "heliosdb_log_bytes", "Position of the log: bytes over the store's life."
+        )
         self.checkpoints = Gauge("heliosdb_checkpoints", "Checkpoints since the start.")
         self.cache_bytes = Gauge("heliosdb_cache_bytes", "Bytes of pages in memory.")
         self.cache_misses = Gauge("heliosdb_cache_misses", "Pages read from the page store.")
-        self.deadlocks = Gauge("heliosdb_deadlocks", "Deadlocks found since the start.")
         self._registry = CollectorRegistry()
         self._registry.register(self)
 

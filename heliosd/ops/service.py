@@ -176,6 +176,9 @@ class Service:
         metrics = self._metrics
         metrics.active_connections.read = lambda: float(len(instance.backends))
         metrics.cache_bytes.read = lambda: float(storage.cache_bytes)
+        metrics.cache_misses.read = lambda: float(storage.cache.counters.misses)
+        metrics.log_bytes.read = lambda: float(storage.commits.end_lsn)
+        metrics.checkpoints.read = lambda: float(storage.checkpointer.completed)
         return instance
 
     def _listener(self, instance: Instance, files: CertificateFiles) -> Listener:
