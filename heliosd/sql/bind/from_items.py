@@ -165,8 +165,12 @@ def find_relation(level: Level, name: QualifiedName) -> ColumnedRelation:
 def _check_schema(state: BindState, name: str, position: int) -> None:
     """42501 when the role may not use a schema that it names. What a view names is its owner's."""
     schema = state.catalog.schema(name)
-    if schema is not None and not state.catalog.may_use(state.scope.role, schema):
+    if schema is None:
+        return
+    if not state.catalog.may_use(state.scope.role, schema):
         raise SqlError("42501", f"permission denied for schema {name}", position=position)
+    # A later REVOKE gives the schema another version: whoever kept this statement binds it anew.
+    state.dependencies[schema.oid] = schema.version
 
 
 def open_table(
