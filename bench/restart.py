@@ -37,7 +37,7 @@ def write_log(
     start = log_bytes(server)
     transactions = 0
     while log_bytes(server) - start < size_bytes:
-        for _ in range(20):
+        for _ in range(200):
             ids = [chance.randint(1, ROWS) for _ in range(chance.choice((1, 5, 200)))]
             connection.execute(
                 "update account set balance = balance + 1 where id = any(%s)", (ids,)
@@ -52,8 +52,8 @@ def restart(server: Server) -> float:
     server.process.wait()
     begin = time.perf_counter()
     server.process = subprocess.Popen(
-        server.command, env=server.process_environment, stdout=None,
-        stderr=None,
+        server.command, env=server.process_environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )  # fmt: skip
     wait_until_ready(server)
     return time.perf_counter() - begin
