@@ -10,7 +10,7 @@ from typing import Any, Final
 from heliosd.errors import SqlError
 
 CHUNK_ROWS: Final = 512
-SORT_ROWS_MAX: Final = 20_000
+SORT_ROWS_MAX: Final = 8192
 """Sorting more in one C call would hold the loop for over 5 ms."""
 
 

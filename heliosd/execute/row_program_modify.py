@@ -62,6 +62,8 @@ class Work:
     returning: tuple[Expr, ...]
     queues: dict[int, str] = field(default_factory=dict)
     """Foreign key checks that wait for the end of the statement: number -> name of a dict."""
+    gives_way: bool = True
+    """False for a plain call, which changes one row."""
     children: dict[int, str] = field(default_factory=dict)
     """Referenced keys that went away: number of the action -> name of a list."""
 
@@ -81,7 +83,7 @@ def write_modification(
     statement = node.statement
     rel = statement.rel if isinstance(node, DeleteRows) else statement.new_rel  # type: ignore[union-attr]
     parts = TableParts(c, statement.table, rel)
-    work = Work(parts, c.module.name("v"), node.returning)
+    work = Work(parts, c.module.name("v"), node.returning, gives_way=not at_once)
     writer = flow.writer
     writer.first("transaction = ctx.transaction")
     writer.first("snapshot = ctx.snapshot")
@@ -211,6 +213,11 @@ def _put_new(
 def _counted(c: ProgramCompiler, work: Work, at: Flow) -> None:
     """One row more; RETURNING's row."""
     at.writer.line(f"{work.count} += 1")
+    if work.gives_way:
+        # A row costs tens of microseconds, a whole batch of them more than a slice.
+        at.writer.first("check = ctx.check_slice")
+        with at.writer.block(f"if not {work.count} & 15:"):
+            at.writer.line("check()")
     if not work.returning:
         return
     rel = work.parts.rel

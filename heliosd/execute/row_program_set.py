@@ -157,7 +157,8 @@ def _combined(c: ProgramCompiler, node: SetOperation, flow: Flow) -> str:
         ("except", False): set_functions.difference,
         ("except", True): set_functions.difference_all,
     }[(node.kind, node.all)]
-    writer.line(f"return {c.slot(function)}({names[0]}, {names[1]}, {keys})")
+    writer.first("check = ctx.check_slice")
+    writer.line(f"return {c.slot(function)}({names[0]}, {names[1]}, {keys}, check)")
     return call
 
 

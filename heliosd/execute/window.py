@@ -182,6 +182,8 @@ def window_rows(
     width = spec.partition_parts
     first = 0
     for i in range(1, len(rows) + 1):
+        if not i & 1023:
+            check()
         if i < len(rows) and rows[i][:width] == rows[first][:width]:
             continue
         part = rows[first:i]
