@@ -217,6 +217,9 @@ class SessionSettings:
     )
     escape_string_warning = Setting(True, "Warn about backslashes in ordinary strings.")
     transform_null_equals = Setting(False, "Read expr = NULL as expr IS NULL.", only=(False,))
+    synchronize_seqscans = Setting(
+        True, "Scans share their place in a table; they never do here, so each starts at its head."
+    )
     quote_all_identifiers = Setting(False, "Quote all identifiers when SQL is generated.")
     lc_messages = Setting("C.UTF-8", "Language of messages.", context=SUPERUSER)
     lc_monetary = Setting("C.UTF-8", "Locale of money.")
