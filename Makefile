@@ -47,5 +47,12 @@ bench: install tools
 soak: install tools
 	$(BIN)/python -m pytest -m soak --override-ini 'addopts=--strict-markers -q' --timeout 3600 $(TESTS)
 
+# Other projects' own tests against a running server: SUITES is a folder that holds them,
+# DSN the server's (see README).
+suites:
+	@test -n "$(SUITES)" -a -n "$(DSN)" || { echo 'make suites SUITES=DIR DSN="host=..."'; exit 2; }
+	cd $(SUITES) && for name in psycopg asyncpg sqlalchemy; do venv/bin/python suite.py $$name --dsn "$(DSN)"; done
+	cd $(SUITES) && venv/bin/python hermitage.py --dsn "$(DSN)"
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
