@@ -16,6 +16,7 @@ from heliosd.types.declare import Forms
 from heliosd.types.integer import int8
 from heliosd.types.network import Network, parse_network
 from heliosd.types.numeric_core import round_to
+from heliosd.types.quoting import quote_identifier
 from heliosd.types.signatures import type_name
 from heliosd.types.zone import find_zone, zone_names
 
@@ -113,6 +114,28 @@ def aclexplode(ctx: EvalContext, items: Array) -> Iterator[tuple[Any, ...]]:
                 _PRIVILEGES[letter],
                 bool(star),
             )
+
+
+# kind of object -> (what PUBLIC holds, what the owner holds) while nothing was granted
+_DEFAULT_PRIVILEGES: Final = {
+    "c": ("", ""), "r": ("", "arwdDxt"), "s": ("", "rwU"), "d": ("Tc", "CTc"), "f": ("X", "X"),
+    "l": ("U", "U"), "L": ("", "rw"), "n": ("", "UC"), "t": ("", "C"), "F": ("", "U"),
+    "S": ("", "U"), "T": ("U", "U"), "p": ("", "sA"),
+}  # fmt: skip
+
+
+@forms.function("acldefault(char,oid)", needs_context=True)
+def acldefault(ctx: EvalContext, kind: str, owner: int) -> Array:
+    """The access list that holds while an object's own is NULL."""
+    known = _DEFAULT_PRIVILEGES.get(kind)
+    if known is None:
+        raise SqlError("22023", f"unrecognized object type abbreviation: {kind}")
+    found = ctx.catalog.find_name("role", owner)
+    name = str(owner) if found is None else quote_identifier(found[1])
+    items = [f"={known[0]}/{name}"] if known[0] else []
+    if known[1]:
+        items.append(f"{name}={known[1]}/{name}")
+    return array_of(items)
 
 
 # ------------------------------------------------------------ sizes
