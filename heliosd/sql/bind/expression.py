@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.errors import SqlError, not_supported
+from heliosd.functions.registry import SqlFunction
 from heliosd.sql.bind import operators
 from heliosd.sql.bind.calls import bind_call
 from heliosd.sql.bind.coerce import (
@@ -72,6 +73,9 @@ from heliosd.types.registry import SqlOperator
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CHAR: Final = 18
+NAME: Final = 19
+TEXT: Final = 25
 INT4: Final = 23
 INT8: Final = 20
 NUMERIC: Final = 1700
@@ -358,6 +362,8 @@ def _subscripted(level: Level, value: Expr, run: list[Any], position: int) -> Ex
     state = level.state
     kind = state.type(value.type) if value.type != UNKNOWN else None
     element = kind.element if kind is not None else 0
+    if value.type == NAME and len(run) == 1 and isinstance(run[0], SubscriptStep):
+        return _character_of_name(level, value, run[0])
     if kind is None or not element or kind.category != "A":
         raise SqlError(
             "42804",
@@ -382,6 +388,23 @@ def _subscripted(level: Level, value: Expr, run: list[Any], position: int) -> Ex
         value.typmod,
         value.collation,
     )
+
+
+def _character_of_name(level: Level, value: Expr, step: SubscriptStep) -> Expr:
+    """`name[0]`: a name is an array of "char" from 0; pg_dump asks for the first one."""
+    state = level.state
+    functions = state.resolver.functions
+    substr, add = (
+        functions.exact("substr", (TEXT, INT4, INT4)),
+        functions.exact("int4pl", (INT4, INT4)),
+    )
+    assert isinstance(substr, SqlFunction)
+    assert isinstance(add, SqlFunction)
+    text = coerce(state, value, TEXT)
+    assert text is not None
+    place = Call(add, (_index(level, step.index), Const(1, INT4)), INT4)
+    found = Call(substr, (text, place, Const(1, INT4)), TEXT, -1, 100)
+    return explicit_cast(state, found, CHAR, -1, step.position)
 
 
 def _index(level: Level, tree: Expression) -> Expr:
