@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -170,6 +170,8 @@ class Builder:
 
     def __init__(self, rels_total: int) -> None:
         self.rels_total = rels_total
+        self._repeated: dict[SubLink, SubPlan] | None = None
+        """While a query that groups by a subquery is built: equal ones become one plan."""
 
     def new_rel(self) -> int:
         number = self.rels_total
@@ -187,6 +189,14 @@ class Builder:
     def _planned(self, node: Expr) -> Expr | None:
         if not isinstance(node, SubLink):
             return None
+        if self._repeated is None:
+            return self._new_subplan(node)
+        known = self._repeated.get(node)
+        if known is None:
+            known = self._repeated[node] = self._new_subplan(node)
+        return known
+
+    def _new_subplan(self, node: SubLink) -> SubPlan:
         number = node.rel if node.rel >= 0 else self.new_rel()
         plan = self.query(node.query, number)
         return SubPlan(
@@ -282,6 +292,15 @@ class Builder:
         )
 
     def _select(self, query: Select, rel: int) -> Plan:
+        kept = self._repeated
+        groups_by_query = any(_has_sublink(key) for key in query.group_by)
+        self._repeated = {} if groups_by_query else None
+        try:
+            return self._select_plan(query, rel)
+        finally:
+            self._repeated = kept
+
+    def _select_plan(self, query: Select, rel: int) -> Plan:
         plan = self._from(query.from_items)
         where = conjuncts(query.where)
         if where:
@@ -343,12 +362,22 @@ class Builder:
             found = known.get(node)
             if found is not None:
                 return found
-            if isinstance(node, AggregateCall | GroupingCall):
-                index = calls.setdefault(node, len(keys) + len(calls))
-                return Var(rel, index, node.type, node.typmod, node.collation)
+            own = isinstance(node, AggregateCall) and node.level in (0, query.level)
+            if own or isinstance(node, GroupingCall):
+                return output(node)
             if isinstance(node, SubPlan):
-                return _rewritten_subplan(node, known, above)
+                return _rewritten_subplan(node, inside, above)
             return None
+
+        def output(node: Any) -> Expr:
+            index = calls.setdefault(node, len(keys) + len(calls))
+            return Var(rel, index, node.type, node.typmod, node.collation)
+
+        def inside(node: Expr) -> Expr | None:
+            """In a subquery above: its own aggregates are no business of this query's."""
+            if isinstance(node, AggregateCall) and node.level == query.level:
+                return output(node)
+            return known.get(node)
 
         def rewrite(expression: Expr) -> Expr:
             return transform(expression, above)
@@ -404,7 +433,7 @@ class Builder:
             if isinstance(node, Var) and node.rel == rel and node.column >= count:
                 return replace(node, column=node.column + shift)
             if isinstance(node, SubPlan):
-                return _rewritten_subplan(node, known, above)
+                return _rewritten_subplan(node, known.get, above)
             return None
 
         def rewrite(expression: Expr) -> Expr:
@@ -626,9 +655,9 @@ def _collect_vars(expression: Expr, rels: frozenset[int], found: dict[Expr, None
         _collect_vars(child, rels, found)
 
 
-def _rewritten_subplan(node: SubPlan, known: Mapping[Expr, Expr], above: Above) -> Expr:
+def _rewritten_subplan(node: SubPlan, inside: Above, above: Above) -> Expr:
     """A subquery above an aggregate: its parameters are the aggregate's outputs now."""
-    plan = substitute_plan(node.plan, known.get)
+    plan = substitute_plan(node.plan, inside)
     test = None if node.test is None else transform(node.test, above)
     if plan is node.plan and test is node.test:
         return node

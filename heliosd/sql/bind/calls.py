@@ -377,18 +377,18 @@ def _aggregate(
     shown: str,
 ) -> Expr:
     _check_aggregate_syntax(tree, function, shown)
-    if level.clause not in AGGREGATE_CLAUSES:
-        raise SqlError(
-            "42803",
-            f"aggregate functions are not allowed in {level.clause}",
-            position=tree.position,
-        )
     keys = tuple(ordered or (sort_key(level, each) for each in tree.order_by))
     condition = _filter(level, tree)
     parts = (*arguments, *(key.expression for key in keys), *_some(condition))
     for part in parts:
         _check_inside_aggregate(part, tree)
-    _check_own_level(level, parts, tree)
+    owner = _owner(level, parts)
+    if owner.clause not in AGGREGATE_CLAUSES:
+        raise SqlError(
+            "42803",
+            f"aggregate functions are not allowed in {owner.clause}",
+            position=tree.position,
+        )
     if tree.distinct:
         keys = tuple(_sorted_argument(key, arguments) for key in keys)
     if tree.distinct and any(key.expression not in arguments for key in keys):
@@ -397,7 +397,7 @@ def _aggregate(
             "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list",
             position=tree.order_by[0].position,
         )
-    level.aggregates = True
+    owner.aggregates = True
     direct: tuple[Expr, ...] = ()
     if function.arity != "n":
         direct, arguments = arguments[: function.direct], arguments[function.direct :]
@@ -416,6 +416,7 @@ def _aggregate(
         input_collation(everything),
         spread,
         tree.position,
+        0 if owner is level else owner.number,
     )
 
 
@@ -448,11 +449,15 @@ def _check_aggregate_syntax(tree: FunctionCall, function: SqlAggregate, shown: s
         )
 
 
-def _check_own_level(level: Level, parts: Sequence[Expr], tree: FunctionCall) -> None:
-    """An aggregate over nothing but outer columns belongs to the outer query: not built yet."""
+def _owner(level: Level, parts: Sequence[Expr]) -> Level:
+    """The query whose aggregate it is: the innermost one of whose columns it reads any."""
     used = frozenset(rel for part in parts for rel in rels_used(part))
-    if used and not used & level.own_rels:
-        raise not_supported("an aggregate of an outer query", position=tree.position)
+    at: Level | None = level if used else None
+    while at is not None:
+        if used & at.own_rels:
+            return at
+        at = at.parent
+    return level
 
 
 def _check_inside_aggregate(part: Expr, tree: FunctionCall) -> None:

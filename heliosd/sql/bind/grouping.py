@@ -21,7 +21,7 @@ from heliosd.sql.bound import (
     Var,
     WholeRow,
 )
-from heliosd.sql.bound.walk import children, has_aggregate, has_window, outer_vars, transform
+from heliosd.sql.bound.walk import children, has_aggregate, has_window, query_expressions, transform
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import (
     ColumnRef,
@@ -34,9 +34,10 @@ from heliosd.sql.tree.expressions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from heliosd.sql.bind.targets import Entry
+    from heliosd.sql.bound import Query
     from heliosd.sql.tree.expressions import GroupingCall as GroupingCallTree
 
 GROUPING_SETS_MAX: Final = 4096
@@ -235,7 +236,7 @@ class GroupedCheck:
         if isinstance(expression, GroupingCall):
             return
         if isinstance(expression, SubLink):
-            for var in outer_vars(expression.query):
+            for var in _read_ungrouped(expression.query, self.level.number):
                 if (
                     var.rel in self.level.own_rels
                     and var not in self.keys
@@ -255,6 +256,21 @@ class GroupedCheck:
                 "or be used in an aggregate function"
             )
         return SqlError("42803", message, position=var.position)
+
+
+def _read_ungrouped(query: Query, level: int) -> Iterator[Var | WholeRow]:
+    """The columns that a subquery reads, but for what stands inside aggregates of `level`."""
+    for top in query_expressions(query):
+        stack = [top]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, AggregateCall) and node.level == level:
+                continue
+            if isinstance(node, Var | WholeRow):
+                yield node
+            elif isinstance(node, SubLink):
+                stack.extend(query_expressions(node.query))
+            stack.extend(children(node))
 
 
 def _has_key(item: TableItem, grouped: set[tuple[int, int]]) -> bool:

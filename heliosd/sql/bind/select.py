@@ -97,6 +97,7 @@ def bind_select(parent: Level, tree: tree_query.Select, settled: bool) -> Query:
         locks[0],
         finish_with(level) if level.ctes else (),
         level.set_returning,
+        level.number,
     )
 
 

@@ -103,6 +103,7 @@ class BindState:
         self.queries = queries
         self.rels_total = 1
         self.ctes_total = 0
+        self.levels_total = 0
         self.parameter_types: list[int] = list(scope.parameter_types)
         self.uses: dict[int, TableUse] = {}
         self.privileges: dict[Privilege, None] = {}
@@ -417,6 +418,7 @@ class Level:
         "grouping_calls",
         "items",
         "lateral_active",
+        "number",
         "own_rels",
         "parent",
         "set_returning",
@@ -433,6 +435,8 @@ class Level:
         self.ctes: dict[str, CteEntry] = {}
         self.own_rels: set[int] = set()
         self.clause = ""
+        state.levels_total += 1
+        self.number = state.levels_total
         self.lateral_active = False
         self.grouping_calls = False
         self.aggregates = False

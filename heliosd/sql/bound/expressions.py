@@ -407,7 +407,11 @@ class SortKey:
 
 @node
 class AggregateCall(Expr):
-    """An aggregate of the query whose targets, HAVING or ORDER BY it stands in."""
+    """An aggregate of the query whose targets, HAVING or ORDER BY it stands in.
+
+    `level`: 0, or the number of the outer `Select` to which it belongs because it is over nothing
+    but that query's columns.
+    """
 
     aggregate: SqlAggregate
     arguments: tuple[Expr, ...]
@@ -422,6 +426,7 @@ class AggregateCall(Expr):
     input_collation: int = 0
     variadic: bool = False
     position: int = field(default=0, compare=False)
+    level: int = 0
 
 
 @node

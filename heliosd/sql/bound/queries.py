@@ -268,6 +268,7 @@ class Select:
 
     `distinct_on`: None: no DISTINCT; else target indexes that must be distinct (all the visible
     ones for plain DISTINCT: `distinct` is then true). `aggregated`: one group even without keys.
+    `level`: unique in the statement; `AggregateCall.level` names it.
     """
 
     targets: tuple[Target, ...]
@@ -287,6 +288,7 @@ class Select:
     locks: tuple[RowLock, ...] = ()
     ctes: tuple[Cte, ...] = ()
     has_set_returning: bool = False
+    level: int = 0
 
 
 @node

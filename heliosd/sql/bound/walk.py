@@ -33,7 +33,7 @@ _LEAF_FIELDS = frozenset(
         "equals", "collations", "comparison", "greatest", "less", "element_type", "nested",
         "names", "field", "name", "kind", "query", "plan", "outputs", "hash_keys", "aggregate",
         "function", "star", "distinct",
-        "window", "keys", "method", "cast", "all",
+        "window", "keys", "method", "cast", "all", "level",
     }
 )  # fmt: skip
 
