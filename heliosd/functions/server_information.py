@@ -138,6 +138,14 @@ def acldefault(ctx: EvalContext, kind: str, owner: int) -> Array:
     return array_of(items)
 
 
+@forms.function("pg_options_to_table(_text)")
+def pg_options_to_table(options: Array) -> Iterator[tuple[str, str | None]]:
+    """`name=value` texts as two columns."""
+    for option in options.elements:
+        name, equal, value = str(option).partition("=")
+        yield name, value if equal else None
+
+
 # ------------------------------------------------------------ sizes
 
 _SIZE: Final = re.compile(
