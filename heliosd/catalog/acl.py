@@ -43,6 +43,9 @@ CONNECT: Final = "c"
 SET: Final = "s"
 ALTER_SYSTEM: Final = "A"
 
+PG_READ_ALL_DATA: Final = 6181
+PG_WRITE_ALL_DATA: Final = 6182
+
 LETTER_ORDER: Final = "arwdDxtXUCTcsA"
 """The order in which PostgreSQL shows letters."""
 
@@ -194,8 +197,20 @@ def has_privilege(catalog: Catalog, role: int, obj: CatalogObject, letters: str)
     roles = roles_of(catalog, role)
     if obj.acl is None and obj.owner in roles:
         return True
-    held = held_privileges(effective_acl(obj), roles)
+    held = held_privileges(effective_acl(obj), roles) + predefined_privileges(obj, roles)
     return all(letter in held for letter in letters)
+
+
+def predefined_privileges(obj: CatalogObject, roles: frozenset[int]) -> str:
+    """What members of pg_read_all_data and pg_write_all_data may do with any object."""
+    reads, writes = PG_READ_ALL_DATA in roles, PG_WRITE_ALL_DATA in roles
+    if not (reads or writes):
+        return ""
+    if isinstance(obj, Schema):
+        return USAGE
+    if isinstance(obj, ColumnedRelation):
+        return (SELECT if reads else "") + (INSERT + UPDATE + DELETE if writes else "")
+    return ""
 
 
 def has_column_privilege(

@@ -22,6 +22,7 @@ from heliosd.catalog.objects import (
     AclItem,
     CatalogObject,
     Database,
+    Membership,
     Role,
     Schema,
 )
@@ -58,6 +59,10 @@ PREDEFINED_ROLES: Final = (
 )
 
 
+PG_MONITOR_IS: Final = (3374, 3375, 3377)
+"""pg_monitor reads all settings and statistics."""
+
+
 def system_objects(views: Iterable[CatalogObject]) -> Iterator[CatalogObject]:
     """The objects of every database: system schemas, system views, predefined roles."""
     everyone = (AclItem(BOOTSTRAP_ROLE_OID, BOOTSTRAP_ROLE_OID, USAGE + CREATE, ""),)
@@ -70,7 +75,12 @@ def system_objects(views: Iterable[CatalogObject]) -> Iterator[CatalogObject]:
     )
     yield Schema(oid=INFORMATION_SCHEMA_OID, name="information_schema", acl=(*everyone, public))
     for oid, name in PREDEFINED_ROLES:
-        yield Role(oid=oid, name=name)
+        memberships = PG_MONITOR_IS if name == "pg_monitor" else ()
+        yield Role(
+            oid=oid,
+            name=name,
+            member_of=tuple(Membership(role=r, grantor=BOOTSTRAP_ROLE_OID) for r in memberships),
+        )
     yield from views
 
 

@@ -140,6 +140,31 @@ SCRIPTS = {
         select relacl from pg_class where relname = 't';
         drop role ra;
     """,
+    "predefined": """
+        create role ra;
+        create role rb;
+        create table t (a int);
+        create sequence s;
+        set role ra;
+        select * from t;
+        select * from pg_authid;
+        select * from pg_shadow;
+        select rolname from pg_roles where rolname = 'ra';
+        reset role;
+        grant pg_read_all_data to ra;
+        grant pg_write_all_data to rb;
+        set role ra;
+        select * from public.t;
+        insert into public.t values (1);
+        reset role;
+        set role rb;
+        insert into public.t values (1);
+        select * from public.t;
+        reset role;
+        select r.rolname, m.rolname from pg_auth_members a join pg_roles r on r.oid = roleid
+          join pg_roles m on m.oid = member where m.rolname = 'pg_monitor' order by 1;
+        revoke pg_read_all_data from ra;
+    """,
     "inheritance": """
         create role ra;
         create role rb noinherit in role ra;

@@ -44,7 +44,7 @@ def _roles(ctx: ViewContext) -> list[Role]:
 def _refuse_unless_superuser(ctx: ViewContext, table: str) -> None:
     """Verifiers are for superusers' eyes only (42501), as in PostgreSQL."""
     if not is_superuser(ctx.catalog, ctx.evaluation.current_role_oid):
-        raise SqlError("42501", f"permission denied for table {table}")
+        raise SqlError("42501", f"permission denied for {table}")
 
 
 def _config(settings: tuple[tuple[str, str], ...]) -> Array | None:
@@ -53,7 +53,7 @@ def _config(settings: tuple[tuple[str, str], ...]) -> Array | None:
 
 @catalog_view("pg_authid")
 def pg_authid(ctx: ViewContext) -> Iterator[Row]:
-    _refuse_unless_superuser(ctx, "pg_authid")
+    _refuse_unless_superuser(ctx, "table pg_authid")
     for role in _roles(ctx):
         yield (
             role.oid, role.name, role.superuser, role.inherit, role.create_role, role.create_db,
@@ -81,7 +81,7 @@ def pg_user(ctx: ViewContext) -> Iterator[Row]:
 
 @catalog_view("pg_shadow")
 def pg_shadow(ctx: ViewContext) -> Iterator[Row]:
-    _refuse_unless_superuser(ctx, "pg_shadow")
+    _refuse_unless_superuser(ctx, "view pg_shadow")
     for role in _roles(ctx):
         if role.login:
             yield _user(role, role.verifier)
