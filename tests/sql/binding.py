@@ -111,6 +111,21 @@ def catalog() -> Catalog:
             query="SELECT a.id, count(*) AS n FROM public.a GROUP BY a.id",
         )
     )
+    shared.state.add(
+        View(
+            oid=1400,
+            name="w",
+            owner=77,
+            schema=PUBLIC_OID,
+            database=5,
+            version=1,
+            columns=(
+                Column(attnum=1, name="k", type_oid=23),
+                Column(attnum=2, name="up", type_oid=25),
+            ),
+            query="SELECT a.id AS k, upper(a.x) AS up FROM public.a WHERE (a.id > 0)",
+        )
+    )
     return Catalog(shared, DATABASE)
 
 

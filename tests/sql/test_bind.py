@@ -6,6 +6,7 @@ import pytest
 
 from heliosd.errors import SqlError
 from heliosd.sql.bound import (
+    And,
     Call,
     Case,
     Cast,
@@ -191,3 +192,33 @@ def test_user_text_is_data_only() -> None:
     query = bound.statement
     assert isinstance(query, Select)
     assert query.targets[0].expression == Const("it's; import os", 25, -1, 100)
+
+
+def test_an_updatable_view_stands_for_its_table() -> None:
+    bound = bind("update w set k = 5 where up = 'X' returning up")
+    update = bound.statement
+    assert isinstance(update, Update)
+    assert update.table.oid == 1000
+    assert [each.column for each in update.assignments] == [0]
+    assert isinstance(update.where, And)
+    assert set(bound.privileges) == {
+        Privilege("table", 1400, "w", "UPDATE", (0,)),
+        Privilege("table", 1400, "w", "SELECT", (1,)),
+        Privilege("table", 1000, "a", "UPDATE", (0,), 77),
+        Privilege("table", 1000, "a", "SELECT", (0, 1), 77),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sqlstate", "message"),
+    [
+        ("update w set up = 'x'", "0A000", 'cannot update column "up" of view "w"'),
+        ("insert into w values (1, 'x')", "0A000", 'cannot insert into column "up" of view "w"'),
+        ("delete from v", "55000", 'cannot delete from view "v"'),
+        ("update w set nope = 1", "42703", 'column "nope" of relation "w" does not exist'),
+    ],
+)
+def test_what_a_view_refuses(text: str, sqlstate: str, message: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        bind(text)
+    assert (caught.value.sqlstate, caught.value.message) == (sqlstate, message)

@@ -45,7 +45,7 @@ def arbiter_indexes(
     level.clause = "ON CONFLICT"
     for element in target.elements:
         if element.name is not None:
-            column = target_column(table, element.name, element.position)
+            column = target_column(level, aim, element.name, element.position)
             wanted.add(
                 Var(rel, column.attnum - 1, column.type_oid, column.typmod, column.collation)
             )

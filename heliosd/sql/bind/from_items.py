@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -46,7 +47,7 @@ from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import FunctionCall
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from heliosd.sql.tree.base import QualifiedName
     from heliosd.sql.tree.query import Alias
@@ -274,6 +275,21 @@ def columns_item(
     )
 
 
+@contextmanager
+def inside_view(state: BindState, view: View) -> Iterator[None]:
+    """Bind what a view says: by its owner's privileges, with qualified names and no parameters."""
+    kept = state.scope, state.check_as, state.views, state.parameter_types
+    if not view.security_invoker:
+        state.check_as = view.owner
+    state.views = (*state.views, view.oid)
+    state.scope = replace(state.scope, path=(PG_CATALOG_OID,))
+    state.parameter_types = []
+    try:
+        yield
+    finally:
+        state.scope, state.check_as, state.views, state.parameter_types = kept
+
+
 def _bind_view(
     level: Level, tree: tree_query.RangeVar, view: View, alias: str
 ) -> tuple[FromItem, Item]:
@@ -284,17 +300,9 @@ def _bind_view(
     number = level.new_rel()
     state.uses[number] = TableUse(view, state.check_as)
     state.origins[number] = view
-    kept = state.scope, state.check_as, state.views, state.parameter_types
-    if not view.security_invoker:
-        state.check_as = view.owner
-    state.views = (*state.views, view.oid)
-    state.scope = replace(state.scope, path=(PG_CATALOG_OID,))
-    state.parameter_types = []
-    try:
+    with inside_view(state, view):
         (statement,) = parse_statements(view.query)
         query = Level(state).query(statement)
-    finally:
-        state.scope, state.check_as, state.views, state.parameter_types = kept
     columns = tuple(
         RelColumn(c.name, c.type_oid, c.typmod, c.collation, c.dropped) for c in view.columns
     )

@@ -53,7 +53,7 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
     bind_with(level, tree.with_clause)
     aim = open_aim(level, tree.relation, "insert into")
     table = aim.table
-    columns = _target_columns(table, tree)
+    columns = _target_columns(level, aim, tree)
     source, source_rel, row = _bind_source(level, table, columns, tree)
     new = state.new_rel()
     item = aim_item(level, aim, new)
@@ -64,7 +64,7 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
         level.items = [item]
     returning = bind_returning(level, tree.returning)
     written = columns if tree.query is not None else []
-    need(state, table, "INSERT", [c.attnum - 1 for c in written])
+    need(level, aim, "INSERT", [c.attnum - 1 for c in written])
     return Insert(
         table,
         new,
@@ -80,16 +80,16 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
     )
 
 
-def _target_columns(table: Table, tree: tree_modify.Insert) -> list[Column]:
+def _target_columns(level: Level, aim: Aim, tree: tree_modify.Insert) -> list[Column]:
     if tree.columns is None:
-        return list(table.live_columns)
+        return _all_columns(level, aim, tree)
     found: list[Column] = []
     for target in tree.columns:
         if target.steps:
             raise not_supported(
                 "INSERT into a field or an element of a column", position=target.position
             )
-        column = target_column(table, target.name, target.position)
+        column = target_column(level, aim, target.name, target.position)
         if column in found:
             raise SqlError(
                 "42701",
@@ -98,6 +98,19 @@ def _target_columns(table: Table, tree: tree_modify.Insert) -> list[Column]:
             )
         found.append(column)
     return found
+
+
+def _all_columns(level: Level, aim: Aim, tree: tree_modify.Insert) -> list[Column]:
+    """Without a column list: as many of the relation's columns as the source gives."""
+    view = aim.view
+    if tree.query is None:
+        return []
+    if view is None:
+        return list(aim.table.live_columns)
+    count = len(view.view.columns)
+    if isinstance(tree.query, tree_query.Values):
+        count = min(count, len(tree.query.rows[0]))
+    return [target_column(level, aim, c.name, 0) for c in view.view.columns[:count]]
 
 
 def _bind_source(
@@ -287,6 +300,8 @@ def _check_given(column: Column, tree: tree_modify.Insert) -> None:
 
 def _bind_conflict(level: Level, aim: Aim, tree: tree_modify.OnConflict) -> OnConflict:
     state = level.state
+    if aim.view is not None:
+        raise not_supported("ON CONFLICT for a view", position=tree.position)
     existing = state.new_rel()
     excluded = state.new_rel()
     level.own_rels.update((existing, excluded))
@@ -299,10 +314,10 @@ def _bind_conflict(level: Level, aim: Aim, tree: tree_modify.OnConflict) -> OnCo
     if not tree.update:
         return OnConflict(arbiters, None, None, existing, excluded)
     level.items = [target, proposed]
-    assignments = bind_set_list(level, aim.table, tree.assignments)
+    assignments = bind_set_list(level, aim, tree.assignments)
     where = None
     if tree.where is not None:
         level.clause = "WHERE"
         where = to_boolean(state, level.expression(tree.where), "WHERE", tree.where)
-    need(state, aim.table, "UPDATE", [each.column for each in assignments])
+    need(level, aim, "UPDATE", [each.column for each in assignments])
     return OnConflict(arbiters, assignments, where, existing, excluded)

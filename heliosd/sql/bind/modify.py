@@ -9,6 +9,7 @@ from heliosd.sql.bind.from_items import bind_from, check_names
 from heliosd.sql.bind.state import Item, Level
 from heliosd.sql.bind.table_target import (
     aim_item,
+    aim_where,
     bind_returning,
     bind_set_list,
     generated_columns,
@@ -31,12 +32,12 @@ def bind_update(parent: Level, tree: tree_modify.Update, settled: bool) -> Any: 
     number = state.new_rel()
     item = aim_item(level, aim, number)
     from_items = _others(level, item, tree.from_items)
-    assignments = bind_set_list(level, aim.table, tree.assignments)
-    where = _where(level, tree.where)
+    assignments = bind_set_list(level, aim, tree.assignments)
+    where = aim_where(level, aim, number, _where(level, tree.where))
     new = state.new_rel()
     level.items[0] = aim_item(level, aim, new)
     returning = bind_returning(level, tree.returning)
-    need(state, aim.table, "UPDATE", [each.column for each in assignments])
+    need(level, aim, "UPDATE", [each.column for each in assignments])
     return Update(
         aim.table,
         number,
@@ -60,9 +61,9 @@ def bind_delete(parent: Level, tree: tree_modify.Delete, settled: bool) -> Any: 
     number = state.new_rel()
     item = aim_item(level, aim, number)
     using = _others(level, item, tree.using)
-    where = _where(level, tree.where)
+    where = aim_where(level, aim, number, _where(level, tree.where))
     returning = bind_returning(level, tree.returning)
-    need(state, aim.table, "DELETE", None)
+    need(level, aim, "DELETE", None)
     return Delete(aim.table, number, aim.alias, using, where, returning, finish_with(level))
 
 

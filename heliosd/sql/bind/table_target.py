@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import Column, Table, View
@@ -11,11 +11,13 @@ from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError, not_supported
 from heliosd.functions.registry import SqlFunction
 from heliosd.sql.bind.coerce import assign, location
-from heliosd.sql.bind.from_items import find_relation
-from heliosd.sql.bind.state import BindState, Level, TableItem, TableUse
+from heliosd.sql.bind.from_items import find_relation, inside_view
+from heliosd.sql.bind.state import BindState, Item, Level, TableItem, TableUse
 from heliosd.sql.bind.stored import bind_stored
 from heliosd.sql.bind.targets import bind_targets
+from heliosd.sql.bind.view_target import UpdatableView, ViewItem, open_view, view_columns
 from heliosd.sql.bound import (
+    And,
     Assignment,
     Call,
     Const,
@@ -44,61 +46,125 @@ REGCLASS: Final = 2205
 
 @dataclass(slots=True)
 class Aim:
-    """The table that a statement changes, and what it reads of it."""
+    """The table that a statement changes, and what it reads of it.
+
+    Behind an automatically updatable view: `view` is it, `below` what it selects from, and `role`
+    the one whose privileges on `below` count.
+    """
 
     table: Table
     alias: str
     use: TableUse
+    role: int
+    verb: str
+    view: UpdatableView | None = None
+    below: Aim | None = None
+    targeted: set[int] = field(default_factory=set)
+    """The view's columns that are written to."""
 
 
 def open_aim(level: Level, tree: RangeVar, verb: str) -> Aim:
-    """The table to change; `verb` is what cannot be done to a view: `insert into`, `update` ..."""
+    """The table to change; `verb`: `insert into`, `update` or `delete from`."""
     state = level.state
     relation = find_relation(level, tree.name)
+    alias = tree.alias.name if tree.alias is not None else relation.name
     if isinstance(relation, View):
-        raise not_supported(f"{verb.upper()} of a view", position=tree.name.position)
+        opened, base = open_view(level, relation, verb)
+        with inside_view(state, relation):
+            below = open_aim(level, base, verb)
+        return Aim(below.table, alias, below.use, state.check_as, verb, opened, below)
     if not isinstance(relation, Table):
         if isinstance(relation, SequenceObject):
             raise SqlError(
                 "42809", f'cannot change sequence "{relation.name}"', position=tree.name.position
             )
         raise SqlError("42501", f'permission denied: "{relation.name}" is a system catalog')
-    alias = tree.alias.name if tree.alias is not None else relation.name
-    return Aim(relation, alias, TableUse(relation, state.check_as, select=False))
+    use = TableUse(relation, state.check_as, select=False)
+    return Aim(relation, alias, use, state.check_as, verb)
 
 
-def aim_item(level: Level, aim: Aim, number: int) -> TableItem:
-    """The table under rel `number`, in view and noted as read when it is."""
+def aim_item(level: Level, aim: Aim, number: int) -> Item:
+    """The table (or view) under rel `number`, in view and noted as read when it is."""
     level.own_rels.add(number)
     level.state.uses[number] = aim.use
     level.state.origins[number] = aim.table
-    return TableItem(level.state, number, aim.alias, aim.table, aim.use)
+    return _item(level, aim, number)[0]
 
 
-def need(state: BindState, table: Table, kind: str, columns: Sequence[int] | None) -> None:
-    """Note a privilege; `columns` None: on the whole table."""
-    state.privileges[
-        Privilege(
-            "table",
-            table.oid,
-            table.name,
-            kind,
-            None if columns is None else tuple(sorted(columns)),
-            state.check_as,
-        )
-    ] = None
+def aim_where(level: Level, aim: Aim, number: int, where: Expr | None) -> Expr | None:
+    """The statement's WHERE and those of the views in front of the table."""
+    shown = _item(level, aim, number)[1]
+    if not shown:
+        return where
+    return And((*shown, where)) if where is not None else And(tuple(shown))
 
 
-def target_column(table: Table, name: str, position: int) -> Column:
-    """42703 `column "x" of relation "t" does not exist`."""
-    found = table.column_by_name.get(name)
+def _item(level: Level, aim: Aim, number: int) -> tuple[Item, list[Expr]]:
+    state = level.state
+    if aim.view is None or aim.below is None:
+        return TableItem(state, number, aim.alias, aim.table, aim.use), []
+    base, shown = _item(level, aim.below, number)
+    columns, where = view_columns(level, aim.view, base, aim.verb)
+    if where is not None:
+        shown = [*shown, where]
+    return ViewItem(state, number, aim.alias, columns, aim.view.use), shown
+
+
+def need(level: Level, aim: Aim, kind: str, columns: Sequence[int] | None) -> None:
+    """Note a privilege on table columns; `columns` None: on the whole table.
+
+    A view needs it too, on its own columns, and SELECT on those that were read.
+    """
+    state = level.state
+    view = aim.view
+    if view is not None and aim.below is not None:
+        need(level, aim.below, kind, columns)
+        own = None if columns is None else tuple(sorted(aim.targeted))
+        wanted = Privilege("table", view.view.oid, view.view.name, kind, own, aim.role)
+        state.privileges[wanted] = None
+        # Under a number that no rel has: it is the view's use, not a rel's.
+        state.uses[-state.new_rel()] = view.use
+        return
+    shown = None if columns is None else tuple(sorted(columns))
+    wanted = Privilege("table", aim.table.oid, aim.table.name, kind, shown, aim.role)
+    state.privileges[wanted] = None
+
+
+def target_column(level: Level, aim: Aim, name: str, position: int) -> Column:
+    """42703 `column "x" of relation "t" does not exist`; 0A000 for a view's computed column."""
+    if aim.view is not None:
+        return _behind(level, aim, name, position)
+    found = aim.table.column_by_name.get(name)
     if found is None:
-        raise SqlError(
-            "42703",
-            f'column "{name}" of relation "{table.name}" does not exist',
-            position=position,
-        )
+        raise _no_column(name, aim.table.name, position)
     return found
+
+
+def _no_column(name: str, relation: str, position: int) -> SqlError:
+    return SqlError(
+        "42703", f'column "{name}" of relation "{relation}" does not exist', position=position
+    )
+
+
+def _behind(level: Level, aim: Aim, name: str, position: int) -> Column:
+    """The table's column behind a view's."""
+    assert aim.view is not None
+    assert aim.below is not None
+    view = aim.view.view
+    item = _item(level, aim, 0)[0]
+    for index, (each, expression) in enumerate(item.listing()):
+        if each != name:
+            continue
+        if not isinstance(expression, Var) or expression.column < 0:
+            raise SqlError(
+                "0A000",
+                f'cannot {aim.verb} column "{name}" of view "{view.name}"',
+                detail="View columns that are not columns of their base relation are not "
+                "updatable.",
+            )
+        aim.targeted.add(index)
+        return aim.table.columns[expression.column]
+    raise _no_column(name, view.name, position)
 
 
 def default_of(level: Level, table: Table, column: Column) -> Expr:
@@ -161,10 +227,11 @@ def check_generated(column: Column, position: int = 0) -> None:
 
 
 def bind_set_list(
-    level: Level, table: Table, assignments: Sequence[tree_modify.Assignment]
+    level: Level, aim: Aim, assignments: Sequence[tree_modify.Assignment]
 ) -> tuple[Assignment, ...]:
     """SET a = x, (b, c) = (y, z); 42601 when a column is set twice."""
     level.clause = "UPDATE"
+    table = aim.table
     bound: list[Assignment] = []
     seen: set[int] = set()
     for item in assignments:
@@ -173,7 +240,7 @@ def bind_set_list(
                 raise not_supported(
                     "assignment to a field or an element of a column", position=target.position
                 )
-            column = target_column(table, target.name, target.position)
+            column = target_column(level, aim, target.name, target.position)
             index = column.attnum - 1
             if index in seen:
                 raise SqlError(
