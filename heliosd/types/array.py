@@ -15,6 +15,7 @@ from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
 from heliosd.types.facts import type_facts
+from heliosd.types.failures import wrong_length
 from heliosd.types.registry import KeyKind, SqlType, Value
 
 forms: Final = Forms()
@@ -279,6 +280,8 @@ def decode_array(data: bytes) -> tuple[list[bytes | None], Array, int]:
             at += size
     except struct.error:
         raise SqlError("08P01", "insufficient data left in message") from None
+    if at < len(data):
+        raise wrong_length(data, at)
     if not items:
         return [], EMPTY, element_oid
     return items, Array((), tuple(s[0] for s in shape), tuple(s[1] for s in shape)), element_oid

@@ -11,7 +11,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, six, sql_type
-from heliosd.types.failures import bad_length, invalid_syntax
+from heliosd.types.failures import invalid_syntax, wrong_length
 from heliosd.types.registry import KeyKind
 
 forms: Final = Forms()
@@ -95,7 +95,7 @@ def uuid_out(value: bytes) -> str:
 
 def _uuid_receive(data: bytes, typmod: int, ctx: EvalContext) -> bytes:
     if len(data) != 16:
-        raise bad_length()
+        raise wrong_length(data, 16)
     return bytes(data)
 
 

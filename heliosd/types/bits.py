@@ -9,7 +9,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, six, sql_type
-from heliosd.types.failures import bad_length
+from heliosd.types.failures import bad_length, wrong_length
 from heliosd.types.integer import int4, int8, wrap
 from heliosd.types.registry import KeyKind, SqlType
 
@@ -103,8 +103,10 @@ def _receive(data: bytes, typmod: int, ctx: EvalContext) -> str:
     if len(data) < 4:
         raise bad_length()
     (length,) = _LENGTH.unpack_from(data)
-    if length < 0 or len(data) != 4 + -(-length // 8):
+    if length < 0:
         raise SqlError("22P03", "invalid length in external bit string")
+    if len(data) != 4 + -(-length // 8):
+        raise wrong_length(data, 4 + -(-length // 8))
     bits = int.from_bytes(data[4:], "big")
     return f"{bits:0{(len(data) - 4) * 8}b}"[:length] if length else ""
 

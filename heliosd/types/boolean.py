@@ -6,7 +6,7 @@ from typing import Final
 
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
-from heliosd.types.failures import bad_length, invalid_syntax
+from heliosd.types.failures import invalid_syntax, wrong_length
 from heliosd.types.registry import KeyKind
 
 forms: Final = Forms()
@@ -44,7 +44,7 @@ def bool_out(value: bool) -> str:  # noqa: FBT001 - the value itself
 
 def _receive(data: bytes, typmod: int, ctx: EvalContext) -> bool:
     if len(data) != 1:
-        raise bad_length()
+        raise wrong_length(data, 1)
     return data != b"\0"
 
 

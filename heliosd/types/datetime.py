@@ -27,7 +27,7 @@ from heliosd.types.context import EvalContext
 from heliosd.types.datetime_parse import BadDateError, Moment, parse_datetime
 from heliosd.types.datetime_text import date_text, offset_text, time_text, timestamp_text
 from heliosd.types.declare import Forms, context_free, sql_type
-from heliosd.types.failures import bad_length
+from heliosd.types.failures import wrong_length
 from heliosd.types.registry import KeyKind
 from heliosd.types.zone import Zone
 
@@ -252,7 +252,7 @@ def _timetz_unpack(data: bytes) -> TimeTz:
 
 def _timetz_receive(data: bytes, typmod: int, ctx: EvalContext) -> TimeTz:
     if len(data) != 12:
-        raise bad_length()
+        raise wrong_length(data, 12)
     us, zone = _TIMETZ.unpack(data)
     if not 0 <= us <= US_PER_DAY:
         raise SqlError("22008", "time out of range")
@@ -272,14 +272,14 @@ _MICROSECONDS: Final = struct.Struct(">q")
 
 def _date_receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
     if len(data) != 4:
-        raise bad_length()
+        raise wrong_length(data, 4)
     days: int = _DATE.unpack(data)[0]
     return days if days in (DATE_INFINITY, DATE_MINUS_INFINITY) else check_date(days)
 
 
 def _time_receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
     if len(data) != 8:
-        raise bad_length()
+        raise wrong_length(data, 8)
     us: int = _MICROSECONDS.unpack(data)[0]
     if not 0 <= us <= US_PER_DAY:
         raise SqlError("22008", "time out of range")
@@ -288,7 +288,7 @@ def _time_receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
 
 def _timestamp_receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
     if len(data) != 8:
-        raise bad_length()
+        raise wrong_length(data, 8)
     us: int = _MICROSECONDS.unpack(data)[0]
     if us in (TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY):
         return us

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import struct
 
 from heliosd.errors import SqlError
 
@@ -37,6 +37,13 @@ def bad_length() -> SqlError:
     return SqlError("08P01", "insufficient data left in message")
 
 
-def raise_error(error: SqlError) -> NoReturn:
-    """`raise` as an expression."""
-    raise error
+class TrailingBytesError(struct.error):
+    """A binary value is followed by bytes that it does not have: whoever read it names the
+    parameter or column (22P03)."""
+
+
+def wrong_length(data: bytes, size: int) -> Exception:
+    """For a value of `size` bytes that came with more, or with fewer (08P01)."""
+    if len(data) > size:
+        return TrailingBytesError(f"{len(data)} bytes instead of {size}")
+    return bad_length() if data or size > 1 else SqlError("08P01", "no data left in message")

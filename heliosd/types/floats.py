@@ -12,7 +12,12 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, sql_type
-from heliosd.types.failures import bad_length, division_by_zero, invalid_syntax, out_of_range
+from heliosd.types.failures import (
+    division_by_zero,
+    invalid_syntax,
+    out_of_range,
+    wrong_length,
+)
 from heliosd.types.integer import int2, int4, int8
 from heliosd.types.numeric import numeric_out
 from heliosd.types.numeric_core import INFINITY, NAN, normal
@@ -241,7 +246,7 @@ def _float4_out(value: float, ctx: EvalContext) -> str:
 def _receiver(layout: struct.Struct) -> Callable[[bytes, int, EvalContext], float]:
     def receive(data: bytes, typmod: int, ctx: EvalContext) -> float:
         if len(data) != layout.size:
-            raise bad_length()
+            raise wrong_length(data, layout.size)
         return layout.unpack(data)[0]  # type: ignore[no-any-return]
 
     return receive

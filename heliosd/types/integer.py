@@ -10,11 +10,11 @@ from typing import Any, Final
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, six, sql_type
 from heliosd.types.failures import (
-    bad_length,
     division_by_zero,
     invalid_syntax,
     out_of_range,
     text_out_of_range,
+    wrong_length,
 )
 from heliosd.types.registry import KeyKind, SqlType
 
@@ -159,13 +159,13 @@ def _unsigned_input(type_name: str, bits: int) -> Callable[[str, int, EvalContex
 
 
 def _receive(layout: str) -> Callable[[bytes, int, EvalContext], int]:
-    unpack = struct.Struct(layout).unpack
+    size, unpack = struct.calcsize(layout), struct.Struct(layout).unpack
 
     def receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
         try:
             return unpack(data)[0]  # type: ignore[no-any-return]
         except struct.error:
-            raise bad_length() from None
+            raise wrong_length(data, size) from None
 
     return receive
 
@@ -202,7 +202,7 @@ _TID: Final = struct.Struct(">IH")
 
 def _tid_receive(data: bytes, typmod: int, ctx: EvalContext) -> tuple[int, int]:
     if len(data) != 6:
-        raise bad_length()
+        raise wrong_length(data, 6)
     block, item = _TID.unpack(data)
     return block, item
 

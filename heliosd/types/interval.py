@@ -14,7 +14,7 @@ from heliosd.types.context import EvalContext
 from heliosd.types.datetime import bad_datetime, round_us
 from heliosd.types.datetime_text import fraction_text
 from heliosd.types.declare import Forms, six, sql_type
-from heliosd.types.failures import bad_length, division_by_zero
+from heliosd.types.failures import division_by_zero, wrong_length
 from heliosd.types.registry import KeyKind
 from heliosd.types.styles import Styles
 
@@ -386,7 +386,7 @@ def _unpack(data: bytes) -> Interval:
 
 def _receive(data: bytes, typmod: int, ctx: EvalContext) -> Interval:
     if len(data) != 16:
-        raise bad_length()
+        raise wrong_length(data, 16)
     value = _unpack(data)
     return value if typmod < 0 else _fit(value, typmod, explicit=False)
 

@@ -140,8 +140,10 @@ def _json_receive(data: bytes, typmod: int, ctx: EvalContext) -> str:
 
 
 def _jsonb_receive(data: bytes, typmod: int, ctx: EvalContext) -> str:
-    if data[:1] != b"\x01":
-        raise SqlError("XX000", f"unsupported jsonb version number {data[0] if data else 0}")
+    if not data:
+        raise SqlError("08P01", "insufficient data left in message")
+    if data[0] != 1:
+        raise SqlError("XX000", f"unsupported jsonb version number {data[0]}")
     return jsonb_normal(decode_text(data[1:]))
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
-from heliosd.types.failures import bad_length, invalid_syntax
+from heliosd.types.failures import invalid_syntax, wrong_length
 from heliosd.types.registry import KeyKind
 from heliosd.types.text import decode_text
 
@@ -34,7 +34,7 @@ def lsn_out(value: int) -> str:
 
 def _receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
     if len(data) != 8:
-        raise bad_length()
+        raise wrong_length(data, 8)
     return int(_WIRE.unpack(data)[0])
 
 

@@ -10,7 +10,12 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
-from heliosd.types.failures import bad_length, division_by_zero, invalid_syntax, text_out_of_range
+from heliosd.types.failures import (
+    division_by_zero,
+    invalid_syntax,
+    text_out_of_range,
+    wrong_length,
+)
 from heliosd.types.integer import int8
 from heliosd.types.registry import KeyKind
 
@@ -49,7 +54,7 @@ def money_out(value: int) -> str:
 
 def _receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
     if len(data) != 8:
-        raise bad_length()
+        raise wrong_length(data, 8)
     return int(_WIRE.unpack(data)[0])
 
 

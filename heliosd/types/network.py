@@ -10,7 +10,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
-from heliosd.types.failures import bad_length, invalid_syntax
+from heliosd.types.failures import bad_length, invalid_syntax, wrong_length
 from heliosd.types.registry import KeyKind, SqlType
 
 forms: Final = Forms()
@@ -134,8 +134,10 @@ def _send(*, cidr: bool) -> Callable[[Network], bytes]:
 
 def _receive(type_name: str) -> Callable[[bytes, int, EvalContext], Network]:
     def receive(data: bytes, typmod: int, ctx: EvalContext) -> Network:
-        if len(data) < 4 or len(data) != 4 + data[3]:
+        if len(data) < 4:
             raise bad_length()
+        if len(data) != 4 + data[3]:
+            raise wrong_length(data, 4 + data[3])
         version = {2: 4, 3: 6}.get(data[0])
         if version is None:
             raise SqlError("22P03", f'invalid address family in external "{type_name}" value')
@@ -200,7 +202,7 @@ def mac_out(value: bytes) -> str:
 
 def _mac_receive(data: bytes, typmod: int, ctx: EvalContext) -> bytes:
     if len(data) != 6:
-        raise bad_length()
+        raise wrong_length(data, 6)
     return bytes(data)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
-from heliosd.types.failures import bad_length, invalid_syntax
+from heliosd.types.failures import bad_length, invalid_syntax, wrong_length
 from heliosd.types.integer import int2, int4, int8
 from heliosd.types.numeric_core import (
     EXACT,
@@ -174,7 +174,8 @@ def numeric_send(value: Decimal) -> bytes:
     """PostgreSQL's base 10,000 digits."""
     if not value.is_finite():
         sign = _NAN if value.is_nan() else (_PINF if value > 0 else _NINF)
-        return _HEAD.pack(0, 0, sign, 0)
+        # PostgreSQL's infinities carry a scale of 32
+        return _HEAD.pack(0, 0, sign, 0 if sign == _NAN else 32)
     scale = scale_of(value)
     sign = _NEGATIVE if value.is_signed() else _POSITIVE
     if not value:
@@ -201,7 +202,7 @@ def _receive(data: bytes, typmod: int, ctx: EvalContext) -> Decimal:
         raise bad_length()
     count, weight, sign, scale = _HEAD.unpack_from(data)
     if len(data) != 8 + 2 * count:
-        raise bad_length()
+        raise wrong_length(data, 8 + 2 * count)
     if sign == _NAN:
         return NAN
     if sign in (_PINF, _NINF):

@@ -9,7 +9,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, six, sql_type
-from heliosd.types.failures import bad_length
+from heliosd.types.failures import wrong_length
 from heliosd.types.names import parse_qualified_name
 from heliosd.types.quoting import quote_identifier, quote_qualified
 from heliosd.types.registry import KeyKind, SqlType
@@ -114,7 +114,7 @@ def _output(type_name: str) -> Callable[[int, EvalContext], str]:
 
 def _receive(data: bytes, typmod: int, ctx: EvalContext) -> int:
     if len(data) != 4:
-        raise bad_length()
+        raise wrong_length(data, 4)
     return int(_OID.unpack(data)[0])
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, six, sql_type
-from heliosd.types.failures import invalid_syntax
+from heliosd.types.failures import invalid_syntax, wrong_length
 from heliosd.types.registry import CallTypes, KeyKind
 
 forms: Final = Forms()
@@ -200,7 +200,7 @@ def _char_input(text: str, typmod: int, ctx: EvalContext) -> str:
 
 def _char_receive(data: bytes, typmod: int, ctx: EvalContext) -> str:
     if len(data) != 1:
-        raise SqlError("08P01", "insufficient data left in message")
+        raise wrong_length(data, 1)
     return chr(data[0]) if data[0] else ""
 
 

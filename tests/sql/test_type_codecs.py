@@ -13,6 +13,7 @@ from heliosd.errors import SqlError
 from heliosd.types.array import array_of
 from heliosd.types.builtin import TYPES
 from heliosd.types.calendar import DATE_END, DATE_MIN, TIMESTAMP_END, TIMESTAMP_MIN, US_PER_DAY
+from heliosd.types.failures import TrailingBytesError
 from heliosd.types.numeric_core import NAN, normal
 from heliosd.types.registry import SqlType
 from tests.sql.evaluation import CONTEXT
@@ -116,6 +117,8 @@ def test_foreign_bytes_are_refused_cleanly(kind: SqlType) -> None:
     def check(data: bytes) -> None:
         try:
             value = receive(data, -1, CONTEXT)
+        except TrailingBytesError:
+            return
         except SqlError as error:
             # PostgreSQL's own state for an unknown version of jsonb's format
             assert error.sqlstate != "XX000" or kind.name == "jsonb"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.errors import BAD_COPY_FILE_FORMAT, SqlError
+from heliosd.types.failures import TrailingBytesError
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Column
@@ -118,6 +119,10 @@ def read_tuple(
         assert kind.receive is not None
         try:
             values.append(kind.receive(data, column.typmod, evaluation))
+        except TrailingBytesError:
+            raise SqlError(
+                "22P03", "incorrect binary data format", context=f"{where}, column {column.name}"
+            ) from None
         except SqlError as error:
             error.context = f"{where}, column {column.name}"
             raise
