@@ -85,10 +85,6 @@ class CatalogEdit:
     def new_oid(self) -> int:
         return self._new_oid()
 
-    def lock(self, oid: int, mode: TableLockMode = TableLockMode.ACCESS_EXCLUSIVE) -> None:
-        """Lock an object by its oid, to the end of the transaction."""
-        self.transaction.lock_object(oid, mode)
-
     def create(self, obj: T) -> T:
         """Add an object under a name that must be free: 42P07, 42710, 42P06, 42P04 otherwise."""
         self.claim_name(obj)

@@ -17,7 +17,6 @@ from heliosd.catalog.objects import (
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
     CatalogObject,
-    ColumnedRelation,
     Constraint,
     Database,
     Index,
@@ -181,9 +180,6 @@ class Catalog:
     def of_kind(self, kind: type[T], oid: int) -> T | None:
         found = self.by_oid(oid)
         return found if isinstance(found, kind) else None
-
-    def relation_by_oid(self, oid: int) -> Relation | None:
-        return self.of_kind(Relation, oid)
 
     def table(self, oid: int) -> Table:
         """The table that must be there; XX000 otherwise (the caller holds its lock)."""
@@ -397,9 +393,6 @@ class Catalog:
         found = self.of_kind(Schema, oid)
         return "" if found is None else found.name
 
-    def is_temporary(self, relation: Relation) -> bool:
-        return relation.persistence == "t"
-
     def is_system(self, schema: int) -> bool:
         """pg_catalog and information_schema refuse DDL."""
         return schema in (PG_CATALOG_OID, INFORMATION_SCHEMA_OID)
@@ -411,10 +404,3 @@ class Catalog:
             for obj in self.dependents(table)
             if isinstance(obj, Sequence) and obj.owned_by is not None
         ]
-
-
-def columned(relation: Relation, *, position: int = 0) -> ColumnedRelation:
-    """A relation that FROM may name; 42809 for an index."""
-    if isinstance(relation, ColumnedRelation):
-        return relation
-    raise SqlError("42809", f'cannot open relation "{relation.name}"', position=position)
