@@ -262,16 +262,6 @@ class Catalog:
                 return found if isinstance(found, Relation) else None
         return None
 
-    def require_relation(
-        self, schema: str | None, name: str, path: Iterable[int], *, position: int = 0
-    ) -> Relation:
-        """As `relation`, but 42P01 in PostgreSQL's words when there is none."""
-        found = self.relation(schema, name, path)
-        if found is None:
-            shown = name if schema is None else f"{schema}.{name}"
-            raise SqlError("42P01", f'relation "{shown}" does not exist', position=position)
-        return found
-
     def role(self, name: str) -> Role | None:
         found = self.by_name((ROLE, 0, name))
         return found if isinstance(found, Role) else None
