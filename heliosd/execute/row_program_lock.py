@@ -13,7 +13,7 @@ from helios_storage.locks import LockStrength as RowStrength
 from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.row_program import Consume, Flow, Needed, Producer, ProgramCompiler, needed_by
-from heliosd.execute.row_program_modify import stored_codes, whole_row_of
+from heliosd.execute.row_program_work import stored_codes, whole_row_of
 from heliosd.execute.row_program_write import POLICIES, columns_of_row
 from heliosd.plan.columns import all_nodes
 from heliosd.plan.physical import LOCATOR, LockRows
