@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -124,11 +125,11 @@ def _keyword(state: _Read, piece: Piece, following: Piece | None) -> None:
                 state.at += 1
             _number(state, piece, following)
         case "Y,YYY":
-            head, comma, tail = rest.partition(",")
-            if not comma or not head.isdigit() or not tail[:3].isdigit():
+            match = re.match(r"([0-9]{1,6}),([0-9]{1,3})", rest)
+            if match is None:
                 raise SqlError("22007", 'invalid input string for "Y,YYY"')
-            state.fields["YYYY"] = int(head) * 1000 + int(tail[:3])
-            state.at += len(head) + 1 + len(tail[:3])
+            state.fields["YYYY"] = int(match[1]) * 1000 + int(match[2])
+            state.at += match.end()
         case _:
             _number(state, piece, following)
 

@@ -10,6 +10,7 @@ from heliosd.errors import SqlError
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, six, sql_type
 from heliosd.types.failures import wrong_length
+from heliosd.types.integer import parse_integer
 from heliosd.types.names import parse_qualified_name
 from heliosd.types.quoting import quote_identifier, quote_qualified
 from heliosd.types.registry import KeyKind, SqlType
@@ -62,8 +63,8 @@ def find_oid(type_name: str, text: str, ctx: EvalContext) -> int | None:
     """The oid that a text names; None when nothing has that name. 42602."""
     if text == "-":
         return 0
-    if text.isdigit() and len(text) <= 10:
-        return int(text)
+    if text.isascii() and text.isdigit():
+        return parse_integer(text, "oid", 0, 4294967295)
     match type_name:
         case "regtype":
             return find_type(text, ctx)

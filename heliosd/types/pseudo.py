@@ -10,7 +10,7 @@ from heliosd.types.array import Array, decode_array, encode_array
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
 from heliosd.types.facts import type_facts
-from heliosd.types.failures import invalid_syntax
+from heliosd.types.integer import parse_integer
 from heliosd.types.registry import SqlType, Value
 from heliosd.types.text import decode_text
 
@@ -107,12 +107,10 @@ def _field(text: str) -> str:
 
 
 def _vector(name: str, element_oid: int, low: int, high: int, size: int) -> SqlType:
+    element = "oid" if low == 0 else "smallint"
+
     def read(text: str, typmod: int, ctx: EvalContext) -> Array:
-        values = []
-        for part in text.split():
-            if not part.lstrip("-").isdigit() or not low <= int(part) <= high:
-                raise invalid_syntax(name, text)
-            values.append(int(part))
+        values = [parse_integer(part, element, low, high) for part in text.split()]
         return Array(tuple(values), (len(values),), (0,))
 
     def show(value: Array) -> str:
@@ -132,6 +130,9 @@ def _vector(name: str, element_oid: int, low: int, high: int, size: int) -> SqlT
         return Array(values, shape.dimensions, shape.lower_bounds)
 
     def receive(data: bytes, typmod: int, ctx: EvalContext) -> Array:
+        items, shape, _ = decode_array(data)
+        if len(shape.dimensions) > 1 or any(item is None or len(item) != size for item in items):
+            raise SqlError("22P03", f"invalid {name} data")
         return unpack(data)
 
     return sql_type(
