@@ -19,7 +19,7 @@ from heliosd.sql.bind.coerce import (
 )
 from heliosd.sql.bind.grouping import without_coercion
 from heliosd.sql.bind.names import bind_field, find_rel
-from heliosd.sql.bind.resolve import ANY, UNKNOWN, AmbiguousError, Candidate
+from heliosd.sql.bind.resolve import ANY, ANYARRAY, UNKNOWN, AmbiguousError, Candidate
 from heliosd.sql.bind.sorting import sort_key
 from heliosd.sql.bind.state import Level, UnknownLiteral
 from heliosd.sql.bind.windows import window_number
@@ -268,6 +268,13 @@ def make_call(
     if actual is None:
         raise _no_function(level, tree, inputs)
     types, result = actual
+    if result == ANYARRAY and function.result == ANYARRAY:
+        shown = next((i.type for i in inputs if not state.resolver.array_over(i.type)), 0)
+        raise SqlError(
+            "42704",
+            f"could not find array type for data type {state.type_name(shown)}",
+            position=tree.position,
+        )
     fitted = [
         _fit(level, each, oid, tree, index)
         for index, (each, oid) in enumerate(zip(inputs, types, strict=True))

@@ -26,6 +26,7 @@ from heliosd.sql.bound import (
     RowCompare,
     RowConstructor,
     Var,
+    WholeRow,
 )
 from heliosd.sql.bound.walk import all_nodes
 from heliosd.sql.tree import expressions as tree_expressions
@@ -261,7 +262,7 @@ def _is_null(expression: Expr) -> bool:
 
 def is_row(expression: Expr) -> bool:
     """Whether `IS NULL` looks at the fields."""
-    return expression.type == 2249 or isinstance(expression, RowConstructor)
+    return expression.type == 2249 or isinstance(expression, RowConstructor | WholeRow)
 
 
 def bind_quantified(level: Level, tree: QuantifiedComparison) -> Expr:

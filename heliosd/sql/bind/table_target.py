@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import Column, Table, View
 from heliosd.catalog.objects import Sequence as SequenceObject
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
-from heliosd.sql.bind.coerce import assign, location
+from heliosd.sql.bind.array_assign import assign_part
+from heliosd.sql.bind.coerce import assign, location, settle
 from heliosd.sql.bind.from_items import find_relation, inside_view
 from heliosd.sql.bind.state import BindState, Item, Level, TableItem, TableUse
 from heliosd.sql.bind.stored import bind_stored
@@ -236,12 +237,12 @@ def bind_set_list(
     seen: set[int] = set()
     for item in assignments:
         for target, value, source in _pairs(level, item):
-            if target.steps:
-                raise not_supported(
-                    "assignment to a field or an element of a column", position=target.position
-                )
             column = target_column(level, aim, target.name, target.position)
             index = column.attnum - 1
+            if target.steps:
+                _assign_part(level, column, target, source, bound)
+                seen.add(index)
+                continue
             if index in seen:
                 raise SqlError(
                     "42601",
@@ -258,6 +259,27 @@ def bind_set_list(
                 Assignment(index, _assigned(level.state, expression, column, location(source)))
             )
     return tuple(bound)
+
+
+def _assign_part(
+    level: Level,
+    column: Column,
+    target: tree_modify.ColumnTarget,
+    source: Expression,
+    bound: list[Assignment],
+) -> None:
+    """An element or a slice; several of one column build on each other."""
+    check_generated(column)
+    if isinstance(source, SetToDefault):
+        raise SqlError("0A000", "cannot set an array element to DEFAULT", position=target.position)
+    index = column.attnum - 1
+    old: Expr = Var(level.items[0].rel, index, column.type_oid, column.typmod, column.collation)
+    for place, each in enumerate(bound):
+        if each.column == index:
+            old = each.expression
+            del bound[place]
+            break
+    bound.append(Assignment(index, assign_part(level, column, old, target, source)))
 
 
 def _pairs(
@@ -311,8 +333,6 @@ def _count_mismatch(item: tree_modify.Assignment) -> SqlError:
 
 def bind_returning(level: Level, targets: Sequence[ResultTarget]) -> tuple[Target, ...]:
     """RETURNING; the level's items show the new row by now."""
-    from heliosd.sql.bind.coerce import settle
-
     if not targets:
         return ()
     level.clause = "RETURNING"
