@@ -236,6 +236,7 @@ class Checkpointer:
                 *self._commits.spilled_ids(root.lsn),
             ),
         )
+        assert record.replay_lsn <= record.lsn, record
         plaintext = encode_root_record(record)
 
         def put() -> None:

@@ -170,7 +170,7 @@ class Commits:
     def oldest_part_lsn(self, lsn: Lsn) -> Lsn:
         """From where replay must read to find all parts of commits after `lsn`."""
         parts = [large.first_lsn for large in self.large.values() if not large.is_in(lsn)]
-        return min([part for part in parts if part is not None], default=lsn)
+        return min([lsn, *(part for part in parts if part is not None)])
 
     def spilled_ids(self, lsn: Lsn) -> list[int]:
         """Pages in the store that belong to transactions which a root at `lsn` has not."""

@@ -201,8 +201,9 @@ class PageWriter:
         self._thread.submit(function, on_done)
 
     def close(self) -> None:
-        """Stop the page thread."""
+        """Stop the page thread. Work under way ends where it is: nothing of its batch is kept."""
         self.is_closed = True
+        self.submit_job(self.batch.abort, lambda: None)
         self._thread.close()
 
     # ------------------------------------------------------------------ running
@@ -213,6 +214,8 @@ class PageWriter:
 
     def _step(self) -> None:
         """Run to the next hand-off, or for one slice of the loop."""
+        if self.is_closed:
+            return  # a message of the page thread that came too late
         steps = self._steps
         assert steps is not None
         began = perf_counter()

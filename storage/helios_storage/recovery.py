@@ -311,8 +311,7 @@ class _Replay:
                     (page.keys[at] for _, page, at in reversed(path) if at < len(page.keys)), None
                 )
             changed = put_at(tree, ref, path, key, row, xid, edit)  # type: ignore[arg-type]
-            is_split = path and path[-1][1].children[path[-1][2]] is not ref
-            if changed is not tree or is_split or ref.page.token is not edit.token:
+            if changed is not tree or ref.page.token is not edit.token or not _is_way(path, ref):
                 tree, ref = changed, None  # the way to the leaf is another one now
         return tree
 
@@ -342,3 +341,11 @@ class _Replay:
             recovered.replaced = token.replaced
             token.replaced = []
             self._pages.grown(token.made * PAGE_BYTES)
+
+
+def _is_way(path: Path, ref: Ref) -> bool:
+    """Whether a path still leads to its leaf: that was not split, joined or dropped."""
+    if not path:
+        return True
+    _, parent, at = path[-1]
+    return at < len(parent.children) and parent.children[at] is ref
