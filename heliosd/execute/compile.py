@@ -11,11 +11,14 @@ from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog.objects import Table
 from heliosd.execute import (
     row_program_aggregate,
+    row_program_hash,
     row_program_join,
+    row_program_key,
     row_program_lock,
     row_program_scan,
     row_program_set,
     row_program_sort,
+    row_program_source,
     row_program_window,
 )
 from heliosd.execute.expression_forms import FORMS
@@ -58,7 +61,10 @@ if TYPE_CHECKING:
 
 _FAMILIES: Final = (
     row_program_scan,
+    row_program_key,
+    row_program_source,
     row_program_join,
+    row_program_hash,
     row_program_sort,
     row_program_aggregate,
     row_program_window,

@@ -23,8 +23,8 @@ from heliosd.execute.row_program import (
     tuple_of,
     unpacking,
 )
-from heliosd.execute.row_program_join import hash_key
-from heliosd.execute.row_program_scan import set_code
+from heliosd.execute.row_program_hash import hash_key
+from heliosd.execute.row_program_source import set_code
 from heliosd.plan.columns import ColumnKey
 from heliosd.plan.physical import Distinct, Filter, Limit, Project, ProjectSet, Sort
 from heliosd.sql.bound import SetReturningCall, SortKey

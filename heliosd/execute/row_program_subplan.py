@@ -15,7 +15,7 @@ from heliosd.execute.expressions import (
     local,
 )
 from heliosd.execute.row_program import Flow, ProgramCompiler, tuple_of, unpacking, vars_needed
-from heliosd.execute.row_program_join import hash_key
+from heliosd.execute.row_program_hash import hash_key
 from heliosd.execute.source import Writer
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey, expression_columns
 from heliosd.plan.nodes import SubPlan
