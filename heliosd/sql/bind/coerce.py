@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from heliosd.sql.tree.base import Node
 
 TEXT: Final = 25
+REGCLASS: Final = 2205
 INTERVAL: Final = 1186
 RECORD: Final = 2249
 
@@ -54,6 +55,11 @@ def literal(
         converted = kind.input(value.text, read_as, state.scope.context)
         if typmod >= 0 and kind.apply_typmod is not None:
             converted = kind.apply_typmod(converted, typmod, form is CastForm.EXPLICIT)
+        if oid == REGCLASS:
+            # The name may mean another relation when this one is gone.
+            named = state.catalog.by_oid(converted)
+            if named is not None:
+                state.depend(named.oid, named.version)
     except SqlError as error:
         if not error.position:
             error.position = value.position
