@@ -64,6 +64,11 @@ SCRIPTS = {
         alter table j alter id drop identity if exists;
         insert into j values (null);
         create table k (id text generated always as identity);
+        create table l (id smallint generated always as identity);
+        alter table l alter id type bigint;
+        select seqtypid::regtype, seqmax from pg_sequence where seqrelid = 'l_id_seq'::regclass;
+        alter table l alter id type text;
+        create table m (id serial generated always as identity);
     """,
     "generated": """
         create table g (a int, b int generated always as (a * 2) stored);
@@ -304,6 +309,16 @@ SCRIPTS = {
         select 1 as one into made;
         select * from made;
         create table dup as select 1 as a, 2 as a;
+        prepare some (int, text) as select $1 + 1 as n, $2 as t;
+        create table executed as execute some (41, 'x');
+        select * from executed;
+        create table executed as execute some (41, 'x');
+        create table executed2 as execute nosuch;
+        create table typed as select 1.5::numeric(10,2) as n, 'x'::varchar(3) as v, null as z,
+          array[1,2] as a, now() as t, '1 day'::interval as i;
+        select n, v, z, a, i from typed;
+        create table oids (a int) with (oids = true);
+        create table oids (a int) with (oids = false);
         create temp table tt as select * from src;
         select count(*) from tt;
     """,

@@ -86,6 +86,17 @@ SCRIPTS = {
         alter sequence s restart increment 10;
         select nextval('s'), nextval('s');
         alter sequence s maxvalue 5;
+        create sequence typed as smallint;
+        alter sequence typed as int;
+        select seqtypid::regtype, seqmin, seqmax from pg_sequence where seqrelid = 'typed'::regclass;
+        alter sequence typed set unlogged;
+        drop sequence typed;
+        create sequence again;
+        select nextval('again');
+        select nextval('again');
+        drop sequence again;
+        create sequence again;
+        select nextval('again');
         alter sequence nosuch restart;
         alter sequence if exists nosuch restart;
         begin;

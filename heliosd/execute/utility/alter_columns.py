@@ -37,7 +37,7 @@ from heliosd.execute.utility.table_builder import serial_default
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
-from heliosd.sql.tree.base import DropBehavior, Expression
+from heliosd.sql.tree.base import DropBehavior, Expression, TypeName
 from heliosd.sql.tree.expressions import ColumnRef, TypeCast
 from heliosd.types.quoting import quote_identifier
 
@@ -241,6 +241,8 @@ def change_type(session: SessionServices, oid: int, command: tree.AlterColumnTyp
         ),
     )
     check_column_type(session, changed)
+    if column.identity:
+        _retype_identity(session, table, column, type_oid)
     _refuse_dependent_views(session, table, column)
     check_using(session, table, command.using, changed)
     changed = _converted_default(session, table, column, changed)
@@ -251,6 +253,16 @@ def change_type(session: SessionServices, oid: int, command: tree.AlterColumnTyp
     if new.primary_key:
         new = replace(new, key_kind=key_kind(new.columns, new.primary_key))
     rewrite_table(session, table, new, expressions)
+
+
+def _retype_identity(session: SessionServices, table: Table, column: Column, type_oid: int) -> None:
+    """The sequence of an identity column has the column's type."""
+    if type_oid not in (20, 21, 23):
+        raise SqlError("22023", "identity column type must be smallint, integer, or bigint")
+    sequence = _identity_sequence(session, table, column)
+    retyped = TypeName(0, ("pg_catalog", session.catalog.types.type(type_oid).name))
+    new, restart = apply_options(session, sequence, {"as": retyped}, creating=False)
+    replace_sequence(session, sequence, new, restart)
 
 
 def _refuse_dependent_views(session: SessionServices, table: Table, column: Column) -> None:
@@ -415,14 +427,14 @@ def add_identity(session: SessionServices, oid: int, command: tree.AddIdentity) 
     table = session.catalog.table(oid)
     column = existing_column(table, command.name)
     where = f'column "{column.name}" of relation "{table.name}"'
+    if column.type_oid not in (20, 21, 23):
+        raise SqlError("22023", "identity column type must be smallint, integer, or bigint")
     if not column.not_null:
         raise SqlError("55000", f"{where} must be declared NOT NULL before identity can be added")
     if column.identity:
         raise SqlError("55000", f"{where} is already an identity column")
     if column.default is not None:
         raise SqlError("55000", f"{where} already has a default value")
-    if column.type_oid not in (20, 21, 23):
-        raise SqlError("22023", "identity column type must be smallint, integer, or bigint")
     always = command.constraint.generated is tree.GeneratedWhen.ALWAYS
     changed = replace(column, identity="a" if always else "d")
     new = NewColumn(

@@ -147,6 +147,14 @@ def set_logged(session: SessionServices, oid: int, command: tree.SetLogged) -> N
     session.catalog_edit().replace(table, changed)
 
 
+def set_sequence_logged(session: SessionServices, oid: int, command: tree.SetLogged) -> None:
+    """The same of a sequence."""
+    sequence = session.catalog.by_oid(oid)
+    assert isinstance(sequence, Sequence)
+    changed = replace(sequence, persistence="p" if command.logged else "u")
+    session.catalog_edit().replace(sequence, changed)
+
+
 def cluster_on(session: SessionServices, oid: int, command: tree.ClusterOn) -> None:
     """CLUSTER ON the primary key is how tables rest anyway; another index cannot be kept."""
     table = session.catalog.table(oid)

@@ -63,7 +63,10 @@ _VIEW_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
     }
 )
 _SEQUENCE_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
-    {tree.SetOwner: alter_relations.set_owner}
+    {
+        tree.SetOwner: alter_relations.set_owner,
+        tree.SetLogged: alter_relations.set_sequence_logged,
+    }
 )
 _INDEX_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
     {

@@ -75,6 +75,12 @@ def define_column(
     )
     check_column_type(session, new.column)
     _apply_constraints(new, definition.constraints, table)
+    if serial and new.column.identity:
+        raise SqlError(
+            "42601",
+            f'both default and identity specified for column "{definition.name}" '
+            f'of table "{table}"',
+        )
     if serial and new.default is not None:
         raise _multiple_defaults(definition.name, table, definition.position)
     return new

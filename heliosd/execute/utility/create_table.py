@@ -16,11 +16,10 @@ from heliosd.execute.utility.like import copy_like
 from heliosd.execute.utility.names import creation_schema, lock_object, persistence_letter
 from heliosd.execute.utility.options import TABLE_OPTIONS, storage_options
 from heliosd.execute.utility.physical import create_trees
+from heliosd.execute.utility.prepared import execute_parameters
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.table_builder import TableBuilder
-from heliosd.sql.tree.base import QualifiedName
-from heliosd.sql.tree.modify import Insert
-from heliosd.sql.tree.query import Persistence, Query, RangeVar
+from heliosd.sql.tree.query import Persistence
 from heliosd.sql.tree.table import (
     ColumnDefinition,
     Constraint,
@@ -32,7 +31,7 @@ from heliosd.sql.tree.utility import Execute
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
-    from heliosd.execute.program import Program
+    from heliosd.execute.program import Parameters, Program
 
 _UNKNOWN = 705
 _TEXT = 25
@@ -134,23 +133,28 @@ def create_table_as(statement: CreateTableAs, session: SessionServices) -> str |
     if statement.if_not_exists and _exists(session, schema, name):
         return "CREATE TABLE AS"
     session.catalog_edit().claim_relation_name(schema.oid, name)
-    program = _program(session, statement)
+    program, parameters = _program(session, statement)
     persistence = _persistence(session, schema, statement.persistence)
     builder = TableBuilder(session, name, schema, persistence)
     for column in result_columns(session, program.columns or (), statement.columns):
         builder.add_column(NewColumn(column))
     options = storage_options(statement.options, TABLE_OPTIONS)
     on_commit = _on_commit(statement.on_commit, persistence)
-    make_table(session, replace(builder.build(), options=options, on_commit=on_commit))
+    table = make_table(session, replace(builder.build(), options=options, on_commit=on_commit))
     if not statement.with_data:
         return "CREATE TABLE AS"
-    return f"SELECT {_fill(session, statement, schema)}"
+    return f"SELECT {_fill(session, table, program, parameters)}"
 
 
-def _program(session: SessionServices, statement: CreateTableAs) -> Program:
-    if isinstance(statement.query, Execute):
-        raise not_supported("CREATE TABLE AS EXECUTE")
-    return session.prepare(statement.query, session.parameter_types)
+def _program(session: SessionServices, statement: CreateTableAs) -> tuple[Program, Parameters]:
+    """What gives the rows: the query, or the prepared statement that EXECUTE names."""
+    query = statement.query
+    if not isinstance(query, Execute):
+        return session.prepare(query, session.parameter_types), session.parameters
+    program = session.prepared.get(query.name)
+    if program.rows is None:
+        raise SqlError("42809", "prepared statement is not a SELECT")
+    return program, execute_parameters(session, query, program)
 
 
 def result_columns(
@@ -178,13 +182,25 @@ def result_columns(
     return columns
 
 
-def _fill(session: SessionServices, statement: CreateTableAs, schema: Schema) -> int:
-    """Insert the query's rows into the new table; answers how many."""
-    query = statement.query
-    assert isinstance(query, Query)
-    target = RangeVar(0, QualifiedName(0, (schema.name, statement.name.name)))
-    insert = Insert(0, target, None, query)
-    program = session.prepare(insert, session.parameter_types)
-    assert program.modify is not None
-    session.new_statement_snapshot()
-    return program.modify(session.context, session.parameters).count
+def _fill(session: SessionServices, table: Table, program: Program, parameters: Parameters) -> int:
+    """Put the query's rows into the new table, which has no keys and no constraints yet."""
+    assert program.rows is not None
+    types = session.catalog.types
+    packers = [types.type(c.type_oid).packer(c.typmod) for c in table.columns]
+    sequences, count = session.storage.sequences, 0
+    for batch in program.rows(session.context, parameters):
+        if not batch:
+            continue
+        rows = batch
+        if any(packers):
+            rows = [
+                tuple(
+                    value if pack is None or value is None else pack(value)
+                    for value, pack in zip(row, packers, strict=True)
+                )
+                for row in batch
+            ]
+        first = sequences.advance(table.row_sequence, count=len(rows))
+        session.transaction.put_many(table.tree_id, range(first, first + len(rows)), rows)
+        count += len(rows)
+    return count

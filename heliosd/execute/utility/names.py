@@ -133,6 +133,8 @@ def creation_schema(
     """The schema in which `name` is about to be made, with the right to create there."""
     check_database(session, name)
     temporary = persistence is Persistence.TEMPORARY
+    if name.schema == "pg_temp" and persistence is Persistence.UNLOGGED:
+        raise SqlError("42P16", "only temporary relations may be created in temporary schemas")
     if name.schema == "pg_temp" or (temporary and name.schema is None):
         return temporary_schema(session)
     if temporary:

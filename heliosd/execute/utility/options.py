@@ -81,6 +81,10 @@ def storage_options(
     for option in options:
         if option.namespace not in (None, "toast"):
             raise SqlError("22023", f'unrecognized parameter namespace "{option.namespace}"')
+        if option.name == "oids" and known is TABLE_OPTIONS:
+            if boolean_value("oids", option_text(option)):
+                raise SqlError("0A000", "tables declared WITH OIDS are not supported")
+            continue
         if option.name not in known:
             raise SqlError("22023", f'unrecognized parameter "{option.name}"')
         if option.name in kept:

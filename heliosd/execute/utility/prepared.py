@@ -13,6 +13,7 @@ from heliosd.sql.tree.utility import Deallocate, Execute, Prepare
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
+    from heliosd.execute.program import Parameters, Program
 
 
 @runs(Prepare, tag="PREPARE")
@@ -34,6 +35,14 @@ def _columns(statement: Execute, session: SessionServices) -> tuple[ResultColumn
 def execute(statement: Execute, session: SessionServices) -> CommandResult:
     """EXECUTE name (arguments): each argument as its parameter's type."""
     program = session.prepared.get(statement.name)
+    parameters = execute_parameters(session, statement, program)
+    return session.prepared.execute(statement.name, parameters)
+
+
+def execute_parameters(
+    session: SessionServices, statement: Execute, program: Program
+) -> Parameters:
+    """EXECUTE's arguments as the prepared statement's parameters; 42601 for a wrong number."""
     expected, given = len(program.parameter_types), len(statement.arguments)
     if expected != given:
         raise SqlError(
@@ -41,8 +50,7 @@ def execute(statement: Execute, session: SessionServices) -> CommandResult:
             f'wrong number of parameters for prepared statement "{statement.name}"',
             detail=f"Expected {expected} parameters but got {given}.",
         )
-    parameters = evaluate_as(session, statement.arguments, program.parameter_types)
-    return session.prepared.execute(statement.name, parameters)
+    return evaluate_as(session, statement.arguments, program.parameter_types)
 
 
 @runs(Deallocate, tag="DEALLOCATE", needs_snapshot=False)

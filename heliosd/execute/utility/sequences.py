@@ -13,6 +13,7 @@ from heliosd.catalog.objects import (
     Reference,
     Schema,
     Sequence,
+    SystemView,
     Table,
 )
 from heliosd.errors import SqlError
@@ -182,12 +183,12 @@ def _bounds(
     if options.get("maxvalue") is not None:
         maximum = _number(options, "maxvalue", high)
     elif "maxvalue" in options or creating or (retyped and old.maximum == old_high):
-        maximum = high if ascending else -1
+        maximum = high if ascending or not creating else -1
     minimum = old.minimum
     if options.get("minvalue") is not None:
         minimum = _number(options, "minvalue", low)
     elif "minvalue" in options or creating or (retyped and old.minimum == old_low):
-        minimum = 1 if ascending else low
+        minimum = 1 if ascending and (creating or "minvalue" in options) else low
     for word, value in (("MAXVALUE", maximum), ("MINVALUE", minimum)):
         if not low <= value <= high:
             kind = _TYPE_WORDS[type_oid]
@@ -236,6 +237,8 @@ def _owner_column(session: SessionServices, sequence: Sequence, value: Any) -> R
     table = find_relation(session, name)
     if table is None:
         raise missing_relation(session, name)
+    if isinstance(table, SystemView) and table.kind == "r":
+        raise SqlError("55000", "sequence must be in same schema as table it is linked to")
     if not isinstance(table, Table):
         raise SqlError("42809", f'sequence cannot be owned by relation "{table.name}"')
     if table.owner != sequence.owner:
