@@ -302,7 +302,9 @@ def _is_point_modification(c: ProgramCompiler, node: PhysicalNode) -> bool:
     """One row, whose foreign keys can be looked at before anything is changed."""
     assert isinstance(node, InsertRows | UpdateRows | DeleteRows)
     table = node.statement.table
-    if not isinstance(node, InsertRows) and c.services.referenced_actions(table):
+    changes = not isinstance(node, InsertRows) or node.statement.on_conflict is not None
+    if changes and c.services.referenced_actions(table):
+        # What follows in other tables may have to wait when this row is changed already.
         return False
     for check in c.services.parent_checks(table):
         if check.is_self or check.constraint.deferrable:
