@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
 
 from heliosd.plan import nodes
-from heliosd.plan.columns import expression_rels, given_rels
+from heliosd.plan.columns import expression_rels
 from heliosd.plan.expression_facts import is_cheap, is_volatile
 from heliosd.plan.nodes import (
-    Aggregate,
     CteScan,
     DeleteRows,
     Distinct,
@@ -26,7 +23,6 @@ from heliosd.plan.nodes import (
     Plan,
     PlannedCte,
     Project,
-    ProjectSet,
     Recursive,
     Scan,
     Sort,
@@ -35,10 +31,9 @@ from heliosd.plan.nodes import (
     ValuesScan,
     With,
 )
-from heliosd.plan.walk import parameters_of, substitute_plan
+from heliosd.plan.stages import Stages, has_sublink
 from heliosd.sql.bind.from_items import table_columns
 from heliosd.sql.bound import (
-    AggregateCall,
     And,
     BoundStatement,
     Cte,
@@ -47,7 +42,6 @@ from heliosd.sql.bound import (
     Expr,
     FromItem,
     FunctionRel,
-    GroupingCall,
     Insert,
     JoinRel,
     Or,
@@ -55,7 +49,6 @@ from heliosd.sql.bound import (
     Query,
     Select,
     SetOperation,
-    SetReturningCall,
     SortKey,
     SubLink,
     SubqueryRel,
@@ -65,13 +58,9 @@ from heliosd.sql.bound import (
     Values,
     ValuesRel,
     Var,
-    WholeRow,
-    WindowCall,
 )
 from heliosd.sql.bound import JoinKind as BoundJoinKind
-from heliosd.sql.bound.walk import children, outer_vars, output_columns, transform
-
-Above: TypeAlias = Callable[[Expr], Expr | None]
+from heliosd.sql.bound.walk import outer_vars, output_columns, transform
 
 _JOINS = {
     BoundJoinKind.INNER: JoinKind.INNER,
@@ -153,7 +142,7 @@ def _of_one_rel(alternatives: list[tuple[Expr, ...]]) -> tuple[Expr, ...]:
         found: dict[int, list[Expr]] = {}
         for part in parts:
             rels = expression_rels(part)
-            if len(rels) == 1 and is_cheap(part) and not _has_sublink(part):
+            if len(rels) == 1 and is_cheap(part) and not has_sublink(part):
                 found.setdefault(next(iter(rels)), []).append(part)
         by_rel.append(found)
     shared = set(by_rel[0]).intersection(*by_rel[1:])
@@ -165,7 +154,7 @@ def _of_one_rel(alternatives: list[tuple[Expr, ...]]) -> tuple[Expr, ...]:
     )
 
 
-class Builder:
+class Builder(Stages):
     """Numbers for new rels, and the recursion over queries."""
 
     def __init__(self, rels_total: int) -> None:
@@ -173,16 +162,11 @@ class Builder:
         self._repeated: dict[SubLink, SubPlan] | None = None
         """While a query that groups by a subquery is built: equal ones become one plan."""
 
-    def new_rel(self) -> int:
-        number = self.rels_total
-        self.rels_total = number + 1
-        return number
-
     # -- expressions -------------------------------------------------------------------------
 
     def expression(self, expression: Expr) -> Expr:
         """The expression with its subqueries planned."""
-        if not _has_sublink(expression):
+        if not has_sublink(expression):
             return expression
         return transform(expression, self._planned)
 
@@ -211,8 +195,8 @@ class Builder:
             number,
         )
 
-    def expressions(self, expressions: tuple[Expr, ...]) -> tuple[Expr, ...]:
-        return tuple([self.expression(each) for each in expressions])
+    def conjuncts(self, expression: Expr | None) -> tuple[Expr, ...]:
+        return conjuncts(expression)
 
     # -- queries -----------------------------------------------------------------------------
 
@@ -293,7 +277,7 @@ class Builder:
 
     def _select(self, query: Select, rel: int) -> Plan:
         kept = self._repeated
-        groups_by_query = any(_has_sublink(key) for key in query.group_by)
+        groups_by_query = any(has_sublink(key) for key in query.group_by)
         self._repeated = {} if groups_by_query else None
         try:
             return self._select_plan(query, rel)
@@ -307,13 +291,13 @@ class Builder:
             plan = Filter(plan, self.expressions(where))
         targets = [self.expression(target.expression) for target in query.targets]
         if query.aggregated:
-            plan, targets, windows = self._aggregated(plan, query, targets)
+            plan, targets, windows = self.aggregated(plan, query, targets)
         else:
             windows = query.windows
         if windows:
-            plan, targets = self._windowed(plan, windows, targets)
+            plan, targets = self.windowed(plan, windows, targets)
         if query.has_set_returning:
-            plan, targets = self._expanded(plan, targets)
+            plan, targets = self.expanded(plan, targets)
         return self._finished(plan, query, rel, targets)
 
     def _finished(self, plan: Plan, query: Select, rel: int, targets: list[Expr]) -> Plan:
@@ -344,167 +328,6 @@ class Builder:
             shown = tuple(v for v, t in zip(outputs, query.targets, strict=True) if not t.junk)
             plan = Project(plan, rel, shown, names)
         return plan
-
-    # -- grouping, windows, sets -------------------------------------------------------------
-
-    def _aggregated(
-        self, plan: Plan, query: Select, targets: list[Expr]
-    ) -> tuple[Plan, list[Expr], tuple[Any, ...]]:
-        """Aggregate, then HAVING; what stands above names the aggregate's outputs."""
-        rel = self.new_rel()
-        keys = self.expressions(query.group_by)
-        calls: dict[AggregateCall | GroupingCall, int] = {}
-        known: dict[Expr, Expr] = {
-            key: Var(rel, i, key.type, key.typmod, key.collation) for i, key in enumerate(keys)
-        }
-
-        def above(node: Expr) -> Expr | None:
-            found = known.get(node)
-            if found is not None:
-                return found
-            own = isinstance(node, AggregateCall) and node.level in (0, query.level)
-            if own or isinstance(node, GroupingCall):
-                return output(node)
-            if isinstance(node, SubPlan):
-                return _rewritten_subplan(node, inside, above)
-            return None
-
-        def output(node: Any) -> Expr:
-            index = calls.setdefault(node, len(keys) + len(calls))
-            return Var(rel, index, node.type, node.typmod, node.collation)
-
-        def inside(node: Expr) -> Expr | None:
-            """In a subquery above: its own aggregates are no business of this query's."""
-            if isinstance(node, AggregateCall) and node.level == query.level:
-                return output(node)
-            return known.get(node)
-
-        def rewrite(expression: Expr) -> Expr:
-            return transform(expression, above)
-
-        having = tuple(rewrite(e) for e in self.expressions(conjuncts(query.having)))
-        targets = [rewrite(target) for target in targets]
-        windows = tuple(
-            replace(
-                window,
-                partition_by=tuple(rewrite(e) for e in window.partition_by),
-                order_by=tuple(
-                    replace(key, expression=rewrite(key.expression)) for key in window.order_by
-                ),
-            )
-            for window in query.windows
-        )
-        if any(_has_set(key) for key in keys):
-            # GROUP BY a set-returning call groups its elements.
-            plan, expanded = self._expanded(plan, list(keys))
-            keys = tuple(expanded)
-        aggregate = Aggregate(plan, rel, keys, tuple(calls), query.grouping_sets)
-        determined = self._determined(aggregate, targets, having, windows)
-        if determined is not None:
-            aggregate, targets, having, windows = determined
-        return (Filter(aggregate, having) if having else aggregate), targets, windows
-
-    def _determined(
-        self,
-        aggregate: Aggregate,
-        targets: list[Expr],
-        having: tuple[Expr, ...],
-        windows: tuple[Any, ...],
-    ) -> tuple[Aggregate, list[Expr], tuple[Expr, ...], tuple[Any, ...]] | None:
-        """Columns that depend on a grouped primary key become keys too: they change no group."""
-        below = given_rels(aggregate.input)
-        extra: dict[Expr, None] = {}
-        tops = [*targets, *having]
-        for window in windows:
-            tops.extend(window.partition_by)
-            tops.extend(key.expression for key in window.order_by)
-        for top in tops:
-            _collect_vars(top, below, extra)
-        if not extra:
-            return None
-        count = len(aggregate.keys)
-        shift = len(extra)
-        rel = aggregate.rel
-        known = {e: Var(rel, count + i, e.type, e.typmod, e.collation) for i, e in enumerate(extra)}
-
-        def above(node: Expr) -> Expr | None:
-            if node in known:
-                return known[node]
-            if isinstance(node, Var) and node.rel == rel and node.column >= count:
-                return replace(node, column=node.column + shift)
-            if isinstance(node, SubPlan):
-                return _rewritten_subplan(node, known.get, above)
-            return None
-
-        def rewrite(expression: Expr) -> Expr:
-            return transform(expression, above)
-
-        sets = aggregate.sets
-        if sets is not None:
-            more = tuple(range(count, count + shift))
-            sets = tuple((*each, *more) for each in sets)
-        return (
-            replace(aggregate, keys=(*aggregate.keys, *extra), sets=sets),
-            [rewrite(target) for target in targets],
-            tuple(rewrite(each) for each in having),
-            tuple(
-                replace(
-                    window,
-                    partition_by=tuple(rewrite(e) for e in window.partition_by),
-                    order_by=tuple(
-                        replace(key, expression=rewrite(key.expression)) for key in window.order_by
-                    ),
-                )
-                for window in windows
-            ),
-        )
-
-    def _windowed(
-        self, plan: Plan, windows: tuple[Any, ...], targets: list[Expr]
-    ) -> tuple[Plan, list[Expr]]:
-        for number, window in enumerate(windows):
-            calls: dict[WindowCall, int] = {}
-            rel = self.new_rel()
-
-            def above(
-                node: Expr, number: int = number, rel: int = rel, calls: Any = calls
-            ) -> Expr | None:
-                if isinstance(node, WindowCall) and node.window == number:
-                    index = calls.setdefault(node, len(calls))
-                    return Var(rel, index, node.type, node.typmod, node.collation)
-                return None
-
-            targets = [transform(target, above) for target in targets]
-            if calls:
-                window = replace(
-                    window,
-                    partition_by=self.expressions(window.partition_by),
-                    order_by=tuple(
-                        replace(key, expression=self.expression(key.expression))
-                        for key in window.order_by
-                    ),
-                )
-                plan = nodes.Window(plan, rel, window, tuple(calls))
-        return plan, targets
-
-    def _expanded(self, plan: Plan, targets: list[Expr]) -> tuple[Plan, list[Expr]]:
-        """Set-returning calls, the innermost first."""
-        while True:
-            calls: dict[SetReturningCall, int] = {}
-            rel = self.new_rel()
-
-            def above(node: Expr, rel: int = rel, calls: Any = calls) -> Expr | None:
-                if isinstance(node, SetReturningCall) and not any(
-                    _has_set(child) for child in children(node)
-                ):
-                    index = calls.setdefault(node, len(calls))
-                    return Var(rel, index, node.type, node.typmod, node.collation)
-                return None
-
-            targets = [transform(target, above) for target in targets]
-            if not calls:
-                return plan, targets
-            plan = ProjectSet(plan, rel, tuple(calls))
 
     # -- FROM --------------------------------------------------------------------------------
 
@@ -630,35 +453,3 @@ def _is_lateral(item: FromItem) -> bool:
     if isinstance(item, JoinRel):
         return _is_lateral(item.left) or _is_lateral(item.right)
     return False
-
-
-def _has_sublink(expression: Expr) -> bool:
-    if isinstance(expression, SubLink):
-        return True
-    return any(_has_sublink(child) for child in children(expression))
-
-
-def _has_set(expression: Expr) -> bool:
-    if isinstance(expression, SetReturningCall):
-        return True
-    return any(_has_set(child) for child in children(expression))
-
-
-def _collect_vars(expression: Expr, rels: frozenset[int], found: dict[Expr, None]) -> None:
-    if isinstance(expression, Var | WholeRow) and expression.rel in rels:
-        found[expression] = None
-    if isinstance(expression, SubPlan):
-        for var in expression.parameters:
-            if var.rel in rels:
-                found[var] = None
-    for child in children(expression):
-        _collect_vars(child, rels, found)
-
-
-def _rewritten_subplan(node: SubPlan, inside: Above, above: Above) -> Expr:
-    """A subquery above an aggregate: its parameters are the aggregate's outputs now."""
-    plan = substitute_plan(node.plan, inside)
-    test = None if node.test is None else transform(node.test, above)
-    if plan is node.plan and test is node.test:
-        return node
-    return replace(node, plan=plan, test=test, parameters=parameters_of(plan))
