@@ -22,6 +22,7 @@ from helios_protocol.startup import Negotiation, negotiate
 from helios_storage.scheduler import Event
 from heliosd.errors import INVALID_AUTHORIZATION_SPECIFICATION, SqlError
 from heliosd.server.authentication import Authentication
+from heliosd.server.outbox import Outbox
 from heliosd.server.tls import TlsFailed, TlsLayer
 from heliosd.session.session import Session
 
@@ -53,6 +54,7 @@ class Gateway(Protocol):
     tls: TlsServer
     challenger: Challenger
     loop: asyncio.AbstractEventLoop
+    outbox: Outbox
     wire_limits: Limits
     plaintext_on_loopback: bool
     authentication_timeout_s: float
@@ -74,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         "_hub",
         "_listener",
         "_negotiation",
+        "_outbox",
         "_session",
         "_timer",
         "_tls",
@@ -90,6 +93,7 @@ class ClientConnection(asyncio.Protocol):
         self.local = local
         self._wire = Wire(listener.wire_limits)
         self._hub = listener.instance.hub
+        self._outbox = listener.outbox
         self._bytes_sent = listener.instance.metrics.bytes_sent
         self._transport: asyncio.Transport | None = None
         self._tls: TlsLayer | None = None
@@ -188,7 +192,7 @@ class ClientConnection(asyncio.Protocol):
         if self._tls is not None:
             data = self._tls.encrypt(data)
         self._bytes_sent.value += len(data)
-        transport.write(data)
+        self._outbox.send(transport, data)
 
     def writable(self) -> Event | None:
         """None when more may be written; else the event that says so."""
@@ -208,6 +212,7 @@ class ClientConnection(asyncio.Protocol):
         """Send what was written, say goodbye to TLS, hang up."""
         if self._closing or self._transport is None:
             return
+        self._outbox.flush()
         if self._tls is not None and self._tls.established:
             self._transport.write(self._tls.close())
         self._closing = True
@@ -251,6 +256,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _send_raw(self, data: bytes) -> None:
         if data and self._transport is not None and not self._closing:
+            self._outbox.flush()
             self._transport.write(data)
 
     # ------------------------------------------------------------ start-up and login

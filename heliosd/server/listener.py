@@ -18,6 +18,7 @@ from heliosd.catalog.objects import Database, Role
 from heliosd.errors import TOO_MANY_CONNECTIONS, SqlError
 from heliosd.security.passwords import Challenger
 from heliosd.server.connection import ClientConnection
+from heliosd.server.outbox import Outbox
 from heliosd.server.tls import TlsServer
 from heliosd.session.buckets import Buckets, RateLimit, limit_exceeded
 from heliosd.session.instance import Instance
@@ -52,6 +53,7 @@ class Listener:
         self.tls = tls
         self.challenger = challenger
         self.loop = asyncio.get_running_loop()
+        self.outbox = Outbox(self.loop)
         self.wire_limits = wire_limits or Limits()
         self.plaintext_on_loopback = options.plaintext_on_loopback
         self.authentication_timeout_s = options.authentication_timeout_s
