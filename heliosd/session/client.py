@@ -119,6 +119,10 @@ class ClientState:
         """The wire expects CopyData."""
         self.wire.start_copy_in()
 
+    def take_copy_data(self) -> bytes:
+        """What the CopyData that are there hold; b"" when the next message is another."""
+        return self.wire.take_copy_data()
+
     def wait_message(self) -> m.FrontendMessage:
         """The client's next message; suspends until it is there."""
         while True:

@@ -23,6 +23,10 @@ class CopyOwner(Protocol):
         ...
 
     def start_copy_in(self) -> None: ...
+    def take_copy_data(self) -> bytes:
+        """What the CopyData that are there hold; b"" when the next message is another."""
+        ...
+
     def wait_message(self) -> m.FrontendMessage: ...
 
 
@@ -45,6 +49,10 @@ class CopyIn:
     def __iter__(self) -> Iterator[bytes]:
         """Chunks until CopyDone; 57014 at CopyFail."""
         while not self.ended:
+            data = self._owner.take_copy_data()
+            if data:
+                yield data
+                continue
             message = self._owner.wait_message()
             if isinstance(message, m.CopyData):
                 yield message.data

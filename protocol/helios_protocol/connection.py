@@ -123,6 +123,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[int, State | Rule]]] = MappingProxyTyp
 
 _LONG_CODES: Final = frozenset(b"QPBFd")
 _EXTENDED: Final = frozenset({State.EXTENDED, State.SKIPPING, State.COPY_IN_EXTENDED})
+_COPY_DATA_CODE: Final = ord("d")
 _COPYING: Final = frozenset({State.COPY_IN, State.COPY_IN_EXTENDED, State.COPY_BOTH})
 
 
@@ -270,6 +271,27 @@ class Connection:
             if error.fatal:
                 self.close()
             raise
+
+    def take_copy_data(self) -> bytes:
+        """What all whole CopyData at the front hold, joined; b"" where `next_message` is due.
+
+        Clients send a CopyData per row: a message object for each costs more than its row.
+        """
+        state = self.state
+        if self._pending or TRANSITIONS[state].get(_COPY_DATA_CODE) is not state:
+            return b""
+        buffer, position = self._buffer, self._position
+        length, most = len(buffer), self.limits.message_bytes
+        parts = []
+        while position + 5 <= length and buffer[position] == _COPY_DATA_CODE:
+            size = int.from_bytes(buffer[position + 1 : position + 5], "big")
+            end = position + 1 + size
+            if end > length or not 4 <= size <= most:
+                break
+            parts.append(buffer[position + 5 : end])
+            position = end
+        self._position = position
+        return b"".join(parts)
 
     def _next_typed(self) -> m.FrontendMessage | None:
         while True:

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from helios_protocol import messages
+from helios_protocol.connection import Connection as Wire
+from helios_protocol.connection import State
+from helios_protocol.encode import copy_data as encode_copy
 from heliosd.errors import SqlError
 from heliosd.execute.copy.lines import RecordReader
 from heliosd.execute.copy.options import CopyOptions
@@ -437,3 +441,28 @@ def test_splitters_find_whole_records() -> None:
     with pytest.raises(SqlError) as raised:
         list(broken.records(block))
     assert raised.value.sqlstate == "22021"
+
+
+def test_copy_data_is_taken_in_one_go() -> None:
+    """Whole frames are joined, a part of one waits, another message ends the run."""
+    wire = Wire()
+    wire.state = State.COPY_IN
+    frames = b"".join(encode_copy(row) for row in (b"1\n", b"2\n", b"", b"3\n"))
+    wire.receive(frames + encode_copy(b"4\n")[:-1])
+    assert wire.take_copy_data() == b"1\n2\n3\n"
+    assert wire.take_copy_data() == b""
+    assert wire.next_message() is None
+    wire.receive(b"\n" + b"c\0\0\0\4")
+    assert wire.take_copy_data() == b"4\n"
+    assert wire.take_copy_data() == b""
+    assert isinstance(wire.next_message(), messages.CopyDone)
+    assert wire.take_copy_data() == b""
+
+
+def test_a_message_per_row(pair: tuple[Connection, Connection]) -> None:
+    reset(pair)
+    for connection in pair:
+        with connection.cursor() as cursor, cursor.copy("copy c_two from stdin") as copy:
+            for i in range(3000):
+                copy.write(b"k\t%d\n" % i)
+        assert connection.execute("select count(*) from c_two").fetchone() == (3000,)
