@@ -30,6 +30,7 @@ from heliosd.sql.bound import (
     Not,
     NullTest,
     Or,
+    Var,
 )
 from heliosd.sql.bound.walk import map_children
 from heliosd.types.builtin import TYPES
@@ -65,11 +66,15 @@ def _conjuncts(predicates: tuple[Expr, ...]) -> tuple[Expr, ...]:
 
 def fold(expression: Expr) -> Expr:
     """The expression with its constant parts computed."""
+    if isinstance(expression, Const | Var):
+        return expression
     expression = map_subplans(expression, apply)
     return _fold(expression)
 
 
 def _fold(expression: Expr) -> Expr:
+    if isinstance(expression, Const | Var):
+        return expression
     expression = map_children(expression, _fold)
     match expression:
         case Call():
@@ -154,13 +159,16 @@ def evaluate(row: Any, values: Sequence[Any]) -> Any:
         return row(*values)
     names = {f"v{i}": value for i, value in enumerate(values)}
     # The template is a declaration of ours; values go in as names, never as text.
-    return eval(_compiled(row, len(values)), {**ROW_FUNCTIONS, "__builtins__": _SAFE}, names)  # noqa: S307
+    return eval(_compiled(row, len(values)), _NAMES, names)  # noqa: S307
 
 
 _SAFE: Final = {
     name: getattr(__import__("builtins"), name)
     for name in ("abs", "bool", "float", "int", "len", "max", "min", "ord", "round", "str")
 }
+
+
+_NAMES: Final[dict[str, Any]] = {**ROW_FUNCTIONS, "__builtins__": _SAFE}
 
 
 @lru_cache(maxsize=1024)
