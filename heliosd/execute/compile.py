@@ -138,25 +138,37 @@ def _compile_query(c: ProgramCompiler, root: PhysicalNode, outputs: Sequence[Var
 
     locks = table_locks(root)
     point = is_point(root)
-    names: list[str] = []
+    plain: Writer | None = None
     if point:
-        writer = c.module.function("ctx, params", comment="statement, as a plain call")
-        names.append(writer.name)
+        plain = c.module.function("ctx, params", comment="statement, as a plain call")
+        _write_locks(c, plain, locks)
+        _write_list(c, plain, root, row, needed)
+    writer: Writer | None = None
+    if plain is None or not _gives_one_at_most(root):
+        writer = c.module.function("ctx, params", comment="statement")
         _write_locks(c, writer, locks)
-        _write_list(c, writer, root, row, needed)
-    writer = c.module.function("ctx, params", comment="statement")
-    names.append(writer.name)
-    _write_locks(c, writer, locks)
-    c.write_batches(writer, root, needed, Flow(writer), row)
+        c.write_batches(writer, root, needed, Flow(writer), row)
     _write_state(c)
     source, namespace = c.module.seal()
+    at_once = None if plain is None else namespace[plain.name]
     return Compiled(
-        rows=namespace[names[-1]],
-        point=namespace[names[0]] if point else None,
+        rows=one_batch(at_once) if writer is None else namespace[writer.name],
+        point=at_once,
         source=source,
         locks_rows=any(mode > TableLockMode.ACCESS_SHARE for _, mode in locks),
         writes=any(mode > TableLockMode.ROW_SHARE for _, mode in locks),
     )
+
+
+def one_batch(point: Any) -> Callable[[ExecutionContext, Parameters], Iterator[list[Row]]]:
+    """The streaming form of a plain call that gives one row at most."""
+
+    def rows(ctx: ExecutionContext, params: Parameters) -> Iterator[list[Row]]:
+        found = point(ctx, params)
+        if found:
+            yield found
+
+    return rows
 
 
 def _write_list(
@@ -264,21 +276,15 @@ def _compile_modification(
 ) -> Compiled:
     locks = table_locks(root)
     point = not withs and _is_point_modification(c, node)
-    names: list[str] = []
-    for at_once in (True, False) if point else (False,):
-        comment = "statement, as a plain call" if at_once else "statement"
-        writer = c.module.function("ctx, params", comment=comment)
-        names.append(writer.name)
-        writer.first("out = []")
-        _write_locks(c, writer, locks)
-        _write_withs(c, list(withs), node, Flow(writer), at_once=at_once)
+    comment = "statement: one row" if point else "statement"
+    writer = c.module.function("ctx, params", comment=comment)
+    writer.first("out = []")
+    _write_locks(c, writer, locks)
+    _write_withs(c, list(withs), node, Flow(writer), at_once=point)
     _write_state(c)
     source, namespace = c.module.seal()
-    return Compiled(
-        modify=namespace[names[-1]],
-        point_modify=namespace[names[0]] if point else None,
-        source=source,
-    )
+    modify = namespace[writer.name]
+    return Compiled(modify=modify, point_modify=modify if point else None, source=source)
 
 
 def _write_withs(

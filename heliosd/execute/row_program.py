@@ -8,8 +8,8 @@ dict and then a loop over that. Every function of a program has the parameters `
 queries that run once.
 
 The node families are in row_program_scan, _key, _source, _join, _hash, _aggregate, _sort, _window,
-_set, _subplan, _lock and _modify; `PRODUCERS` there maps node classes to functions `(compiler, node,
-needed, flow, consume)`.
+_set, _subplan, _lock and _modify; `PRODUCERS` there maps node classes to functions
+`(compiler, node, needed, flow, consume)`.
 """
 
 from __future__ import annotations

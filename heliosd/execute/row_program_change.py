@@ -76,9 +76,14 @@ def _locked(
     tests = [f"{row} is not None"]
     if seen:
         tests.append(f"{key} not in {seen}")
+    again: list[str] = []
+    if work.locks_first:
+        # The row was not read before: one that came while the lock was awaited is not met.
+        again.append(f"snapshot.get({work.table.tree_id}, {found}) is not None")
     if node.recheck:
-        condition = c.at(here).conditions(node.recheck)
-        tests.append(f"(not {changed} or {condition.text})")
+        again.append(c.at(here).conditions(node.recheck).text)
+    if again:
+        tests.append(f"(not {changed} or ({' and '.join(again)}))")
     with writer.block(f"if {' and '.join(tests)}:"):
         if seen:
             writer.line(f"{seen}.add({key})")
@@ -104,17 +109,14 @@ def _seen(c: ProgramCompiler, node: UpdateRows | DeleteRows, flow: Flow) -> str:
 def _source(
     c: ProgramCompiler,
     node: UpdateRows | DeleteRows,
+    work: Work,
     needed: Needed,
     flow: Flow,
     each: Consume,
     *,
     at_once: bool,
 ) -> None:
-    """The rows to change. A plain call by integer key locks the key without reading it first.
-
-    Its snapshot is the newest state and nothing can come in between, so what the lock finds is
-    what the snapshot sees.
-    """
+    """The rows to change. A single row by integer key is locked without reading it first."""
     scan = node.input
     table = node.statement.table
     if (
@@ -125,6 +127,7 @@ def _source(
         and not scan.predicates
         and scan.points[0].value is not None
     ):
+        work.locks_first = True
         key = c.named(c.at(flow).value(scan.points[0].value), flow)
         here = flow.plus({(scan.rel.rel, LOCATOR): Code(key.text, False, True, 0, key.uses)})
         if key.nullable:
@@ -147,7 +150,7 @@ def update_rows(
             change_row(c, work, here, key, row, old, node.assignments, node.statement.generated)
 
     expressions = [a.expression for a in node.assignments]
-    _source(c, node, _needed(node, expressions), flow, each, at_once=at_once)
+    _source(c, node, work, _needed(node, expressions), flow, each, at_once=at_once)
 
 
 def change_row(
@@ -322,4 +325,4 @@ def delete_rows(
                     writer.line(line)
             count_row(c, work, here)
 
-    _source(c, node, _needed(node, ()), flow, each, at_once=at_once)
+    _source(c, node, work, _needed(node, ()), flow, each, at_once=at_once)

@@ -25,7 +25,9 @@ class Work:
     queues: dict[int, str] = field(default_factory=dict)
     """Foreign key checks that wait for the end of the statement: number -> name of a dict."""
     gives_way: bool = True
-    """False for a plain call, which changes one row."""
+    """False for a statement that changes one row."""
+    locks_first: bool = False
+    """The row to change is found by locking its key."""
     children: dict[int, str] = field(default_factory=dict)
     """Referenced keys that went away: number of the action -> name of a list."""
 

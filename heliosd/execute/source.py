@@ -160,19 +160,29 @@ class Writer:
 def check_source(tree: ast.Module, slots: Mapping[str, object]) -> None:
     """Refuse any construct or name that this room does not write. XX000: a defect, not an input."""
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    for node in ast.walk(tree):
-        if type(node) not in _ALLOWED:
-            raise SqlError("XX000", f"row program holds {type(node).__name__}")
-        if isinstance(node, ast.Name):
-            name = node.id
+    stack: list[ast.AST] = [*tree.body]
+    while stack:
+        node = stack.pop()
+        kind = node.__class__
+        if kind not in _ALLOWED:
+            raise SqlError("XX000", f"row program holds {kind.__name__}")
+        if kind is ast.Name:
+            name = node.id  # type: ignore[attr-defined]
             if not (_NAME.match(name) or name in slots or name in functions or name in _BUILTINS):
                 raise SqlError("XX000", "row program holds an unknown name")
-        elif isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            continue
+        if kind is ast.Constant:
+            if not isinstance(node.value, int | float | None | str | bytes):  # type: ignore[attr-defined]
+                raise SqlError("XX000", "row program holds an unknown constant")
+            continue
+        if kind is ast.Attribute and node.attr.startswith("_"):  # type: ignore[attr-defined]
             raise SqlError("XX000", "row program holds a private attribute")
-        elif isinstance(node, ast.Constant) and not isinstance(
-            node.value, int | float | None | str | bytes
-        ):
-            raise SqlError("XX000", "row program holds an unknown constant")
+        for field in node._fields:
+            value = getattr(node, field)
+            if value.__class__ is list:
+                stack.extend([item for item in value if isinstance(item, ast.AST)])
+            elif isinstance(value, ast.AST):
+                stack.append(value)
 
 
 def remember_source(filename: str, text: str, owner: object) -> None:
