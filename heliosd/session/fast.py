@@ -440,7 +440,9 @@ def _run_alone(
     began_ns: int,
 ) -> bytes | None:
     """A transaction of its own around one statement."""
-    if not session.plain_defaults or session.catalog.overlay is not None:
+    catalog = session.catalog
+    if not session.plain_defaults or catalog.overlay is not None or catalog.temporary_schema:
+        # Temporary tables may have something to do at its end (ON COMMIT).
         return None
     bucket = session.bucket
     if bucket.tokens >= 1.0:
@@ -537,6 +539,9 @@ def _run_block(session: LinkedSession, plain: Plain, began_ns: int, head: bytes)
         return None
     if any(portal.rows is not None for portal in session.portals):
         # An open cursor may have something to do before the end.
+        return None
+    if session.catalog.temporary_schema or session.catalog.overlay is not None:
+        # ON COMMIT and changes to the catalog take more than a plain call.
         return None
     session.admission.enter()
     session.current_text = plain.text

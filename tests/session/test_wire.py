@@ -147,6 +147,27 @@ EXCHANGES: dict[str, list[list[m.FrontendMessage]]] = {
     "bad bodies": [
         [D("X", "s"), S()], [C("X", "s"), S()],
     ],
+    "temporary tables": [
+        [Q("create temp table tt (a int primary key) on commit delete rows")],
+        [Q("insert into tt values (1)")], [Q("insert into tt values (1)")],
+        [Q("select count(*) from tt")], [Q("begin")], [Q("insert into tt values (1)")],
+        [Q("select count(*) from tt where a = 1")], [Q("commit")],
+        [Q("select count(*) from tt where a = 1")],
+        [P("", "insert into tt values ($1)"), B("", "", (), (b"1",)), E(""), S()],
+        [P("", "insert into tt values ($1)"), B("", "", (), (b"1",)), E(""), S()],
+        [Q("create temp table w (z int primary key); insert into w values (7)")],
+        [Q("select * from w")], [Q("select * from w where z = 7")], [Q("drop table w")],
+        [Q("select a from w where a = 1")], [Q("drop table tt")],
+    ],
+    "ddl in a block": [
+        [Q("begin")], [Q("create table x (a int primary key)")], [Q("insert into x values (1)")],
+        [Q("insert into x values (2)")], [Q("select a from x where a = 2")],
+        [Q("alter table x add b text default 'd'")], [Q("select * from x where a = 2")],
+        [Q("rollback")], [Q("select * from x where a = 2")],
+        [Q("alter table w add c int default 5")], [Q("select * from w where a = 1")],
+        [Q("begin; drop table w")], [Q("select * from w where a = 1")], [Q("rollback")],
+        [Q("select * from w where a = 1")],
+    ],
     "settings": [
         [Q("set application_name = 'me'")], [Q("begin; set local application_name = 'you'")],
         [Q("rollback")], [Q("show application_name")], [Q("set nonsense = 1")],
