@@ -311,7 +311,8 @@ class _Replay:
                     (page.keys[at] for _, page, at in reversed(path) if at < len(page.keys)), None
                 )
             changed = put_at(tree, ref, path, key, row, xid, edit)  # type: ignore[arg-type]
-            if changed is not tree or ref.page.token is not edit.token or not _is_way(path, ref):
+            is_ours = ref.page.token is edit.token and _is_way(path, ref)
+            if changed is not tree or row is None or not is_ours:
                 tree, ref = changed, None  # the way to the leaf is another one now
         return tree
 
@@ -344,7 +345,10 @@ class _Replay:
 
 
 def _is_way(path: Path, ref: Ref) -> bool:
-    """Whether a path still leads to its leaf: that was not split, joined or dropped."""
+    """Whether a path still leads to its leaf after a row was put: the leaf was not split.
+
+    After a deletion nothing is sure: any page of the path may have been joined with another.
+    """
     if not path:
         return True
     _, parent, at = path[-1]
