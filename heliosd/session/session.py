@@ -11,6 +11,7 @@ statement that waits suspends it. Errors become ErrorResponses in `_fail` only: 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
@@ -276,12 +277,19 @@ class Session(LinkedSession):
             try:
                 if task is not None and isinstance(task.pending, SessionEnded):
                     raise task.pending
+                self._give_way()
                 message = wire.next_message()
                 if message is None:
                     return
                 self._handle(message)
             except WireError as error:
                 self._wire_failed(error)
+
+    def _give_way(self) -> None:
+        """Between messages: many short statements in one segment are long work too."""
+        # A cancel that arrives here finds no statement.
+        with contextlib.suppress(SqlError):
+            self.instance.hub.check_slice()
 
     def _handle(self, message: m.FrontendMessage) -> None:
         kind = type(message)

@@ -350,6 +350,26 @@ def test_a_slow_reader_holds_nobody_up(plain: Server) -> None:
         assert rows == 100_000
 
 
+def test_many_statements_at_once_hold_nobody_up(plain: Server) -> None:
+    with ours(plain) as busy, ours(plain) as quick:
+        count = 20_000
+        flood = threading.Thread(
+            target=busy.socket.sendall, args=(encode(Q("select 1")) * count,), daemon=True
+        )
+        flood.start()
+        answered = threading.Thread(target=busy.read_ready, args=(count,), daemon=True)
+        answered.start()
+        slowest = 0.0
+        for _ in range(50):
+            began = time.monotonic()
+            quick.query("select 2")
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 0.2
+        flood.join(60)
+        answered.join(60)
+        assert not answered.is_alive()
+
+
 def test_a_lost_client_lets_go(plain: Server) -> None:
     with ours(plain) as first, ours(plain) as second:
         first.query(SETUP)
