@@ -36,6 +36,7 @@ from heliosd.sql.bind.from_items import table_columns
 from heliosd.sql.bound import (
     And,
     BoundStatement,
+    Const,
     Cte,
     CteRel,
     Delete,
@@ -256,8 +257,12 @@ class Builder(Stages):
         )
 
     def _values(self, query: Values, rel: int) -> Plan:
-        rows = tuple(self.expressions(row) for row in query.rows)
-        return ValuesScan(ValuesRel(rel, "*VALUES*", query.columns, rows))
+        return ValuesScan(self._values_rel(ValuesRel(rel, "*VALUES*", query.columns, query.rows)))
+
+    def _values_rel(self, rel: ValuesRel) -> ValuesRel:
+        if all(type(cell) is Const for row in rel.rows for cell in row):
+            return replace(rel, constant=True)
+        return replace(rel, rows=tuple([self.expressions(row) for row in rel.rows]))
 
     def _ordered(self, plan: Plan, query: SetOperation | Values, rel: int) -> Plan:
         """ORDER BY and LIMIT over outputs only."""
@@ -361,9 +366,7 @@ class Builder(Stages):
             case FunctionRel():
                 return FunctionScan(replace(item, functions=self.expressions(item.functions)))
             case ValuesRel():
-                return ValuesScan(
-                    replace(item, rows=tuple(self.expressions(row) for row in item.rows))
-                )
+                return ValuesScan(self._values_rel(item))
             case CteRel():
                 return CteScan(item)
             case JoinRel():

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from heliosd.plan.columns import given_rels
 from heliosd.plan.nodes import Plan, PlanNode, SubPlan
-from heliosd.sql.bound import Const, Expr, SortKey, TableRel, Var, WholeRow
+from heliosd.sql.bound import Const, Expr, SortKey, TableRel, ValuesRel, Var, WholeRow
 from heliosd.sql.bound.walk import children, map_children
 
 _SKIPPED: Final = frozenset(
@@ -65,7 +65,13 @@ def map_node(node: Plan, on_plan: OnPlan, on_expression: OnExpression) -> Plan:
 def _mapped(value: Any, on_plan: OnPlan, on_expression: OnExpression, *, top: bool = False) -> Any:
     kind: Any = type(value)
     # A constant has nothing below it, and no rule makes another expression of one.
-    if value is None or kind is Const or kind is int or (kind is TableRel and value.sample is None):
+    if (
+        value is None
+        or kind is Const
+        or kind is int
+        or (kind is TableRel and value.sample is None)
+        or (kind is ValuesRel and value.constant)
+    ):
         return value
     if not top:
         if isinstance(value, Expr):

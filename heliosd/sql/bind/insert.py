@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import Column, Table
 from heliosd.errors import SqlError, not_supported
@@ -26,6 +27,7 @@ from heliosd.sql.bind.table_target import (
 )
 from heliosd.sql.bind.with_clause import bind_with, finish_with
 from heliosd.sql.bound import (
+    Const,
     Expr,
     Insert,
     OnConflict,
@@ -38,7 +40,12 @@ from heliosd.sql.bound import (
 from heliosd.sql.bound.walk import output_columns
 from heliosd.sql.tree import modify as tree_modify
 from heliosd.sql.tree import query as tree_query
-from heliosd.sql.tree.expressions import SetToDefault
+from heliosd.sql.tree.expressions import (
+    IntegerConstant,
+    NumericConstant,
+    SetToDefault,
+    StringConstant,
+)
 
 if TYPE_CHECKING:
     from heliosd.sql.tree.base import Expression
@@ -195,12 +202,34 @@ def _cells(
     for column, cell in zip(columns, row, strict=True):
         if isinstance(cell, SetToDefault):
             continue
-        value = level.expression(cell)
+        value: Expr = plain_constant(cell, column) or level.expression(cell)
         if _takes_default(column, tree):
             continue
         _check_given(column, tree)
-        found[column.attnum] = fit_value(level, value, column, location(cell))
+        if value.type != column.type_oid or column.typmod >= 0:
+            value = fit_value(level, value, column, location(cell))
+        found[column.attnum] = value
     return found
+
+
+def plain_constant(cell: Expression, column: Column) -> Const | None:
+    """A literal that is a value of its column as it stands: most cells of long VALUES lists."""
+    kind, oid = type(cell), column.type_oid
+    if kind is IntegerConstant:
+        value = cell.value  # type: ignore[attr-defined]
+        limit = _LIMITS.get(oid)
+        return Const(value, oid) if limit is not None and value < limit else None
+    if kind is StringConstant and oid == TEXT:
+        return Const(cell.value, TEXT, -1, column.collation)  # type: ignore[attr-defined]
+    if kind is NumericConstant and oid == FLOAT8:
+        number = float(cell.text)  # type: ignore[attr-defined]
+        return Const(number, FLOAT8) if isfinite(number) else None
+    return None
+
+
+TEXT: Final = 25
+FLOAT8: Final = 701
+_LIMITS: Final = {23: 2**31, 20: 2**63}
 
 
 def _full_row(level: Level, table: Table, values: dict[int, Expr]) -> Row:

@@ -128,13 +128,17 @@ class FunctionRel(Rel):
 
 @node
 class ValuesRel(Rel):
-    """`(VALUES ...)` in FROM: rows of expressions of the columns' types."""
+    """`(VALUES ...)` in FROM: rows of expressions of the columns' types.
+
+    `constant`: all of them are `Const`: there is nothing in them to look for.
+    """
 
     rel: int
     alias: str
     columns: tuple[RelColumn, ...]
     rows: tuple[tuple[Expr, ...], ...]
     lateral: bool = False
+    constant: bool = False
 
 
 @node
