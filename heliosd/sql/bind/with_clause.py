@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.set_operations import bind_sides, check_plain_recursion
 from heliosd.sql.bind.state import CteEntry, Level
 from heliosd.sql.bound import Cte, Query, RelColumn
 from heliosd.sql.bound.walk import output_columns
+from heliosd.sql.tree.base import Node
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import (
     CommonTable,
     Materialized,
+    RangeVar,
     SetOperation,
     WithClause,
 )
@@ -40,8 +43,56 @@ def bind_with(level: Level, clause: WithClause | None) -> None:
                 position=table.position,
             )
         seen.add(table.name)
-    for table in clause.tables:
+    tables = _ordered(clause.tables) if clause.recursive else clause.tables
+    for table in tables:
         level.ctes[table.name] = _bind_table(level, table, recursive=clause.recursive)
+
+
+def _ordered(tables: tuple[CommonTable, ...]) -> tuple[CommonTable, ...]:
+    """WITH RECURSIVE lets a query name a later one: each comes after those that it names."""
+    if len(tables) == 1:
+        return tables
+    names = {table.name: table for table in tables}
+    needs = {
+        table.name: [n for n in relation_names(table.query) if n in names and n != table.name]
+        for table in tables
+    }
+    done: dict[str, CommonTable] = {}
+    pending: list[str] = []
+
+    def place(name: str) -> None:
+        if name in done:
+            return
+        if name in pending:
+            raise SqlError(
+                "0A000",
+                "mutual recursion between WITH items is not implemented",
+                position=names[name].position,
+            )
+        pending.append(name)
+        for needed in needs[name]:
+            place(needed)
+        pending.pop()
+        done[name] = names[name]
+
+    for table in tables:
+        place(table.name)
+    return tuple(done.values())
+
+
+def relation_names(tree: Any) -> set[str]:
+    """The bare names in all FROM clauses of a syntax tree."""
+    found: set[str] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):
+            stack.extend(node)
+        elif isinstance(node, RangeVar) and node.name.schema is None:
+            found.add(node.name.name)
+        elif isinstance(node, Node):
+            stack.extend(getattr(node, f.name) for f in fields(node))
+    return found
 
 
 def finish_with(level: Level) -> tuple[Cte, ...]:
