@@ -9,6 +9,7 @@ and goes by rows.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from heliosd.types.registry import SqlType
 
 GROUP_ROWS: Final = 4096
+GROUPS_AHEAD: Final = 2
 _INTEGERS: Final = frozenset({20, 21, 23, 26})
 _TEXTS: Final = frozenset({19, 25, 1042, 1043})
 _BOOL, _BPCHAR, _DATE, _TIMESTAMP = 16, 1042, 1082, 1114
@@ -81,17 +83,16 @@ class LeafLines:
         )
 
     def parts(self, leaves: Iterator[Leaf]) -> Iterator[Part]:
-        """Parts in the order of the leaves; while one is used, a thread makes the next."""
+        """Parts in the order of the leaves; while one is used, threads make the next two."""
         scheduler = self._session.context.transaction.manager.scheduler
-        ahead: tuple[list[Leaf], Callable[[], bytes | None]] | None = None
+        ahead: deque[tuple[list[Leaf], Callable[[], bytes | None]]] = deque()
         for group in _groups(leaves):
-            started = scheduler.start_in_thread(self._format, group)
-            if ahead is not None:
-                yield self._part(*ahead)
-            ahead = (group, started)
+            ahead.append((group, scheduler.start_in_thread(self._format, group)))
+            if len(ahead) > GROUPS_AHEAD:
+                yield self._part(*ahead.popleft())
             self._session.context.check_slice()
-        if ahead is not None:
-            yield self._part(*ahead)
+        while ahead:
+            yield self._part(*ahead.popleft())
 
     def _part(self, group: list[Leaf], started: Callable[[], bytes | None]) -> Part:
         data = started()
@@ -250,7 +251,7 @@ def _texts(records: Any, field: _Field, heap: bytes, base: Any, nulls: Any, *, c
     if nulls is not None:
         sizes[nulls] = 0
     empty = sizes == 0
-    if csv and (empty if nulls is None else empty & ~nulls).any():
+    if csv and not field.length and (empty if nulls is None else empty & ~nulls).any():
         raise _NotPlain  # an empty text is quoted, to be no NULL
     starts = records[f"o{field.place}"] + base
     count = len(records)
@@ -262,7 +263,7 @@ def _texts(records: Any, field: _Field, heap: bytes, base: Any, nulls: Any, *, c
     begins = starts[full]
     ends = begins + sizes[full]
     if not len(begins):
-        return pa.array([""] * count)
+        return pa.repeat("", count)
     cuts = np.unique(np.concatenate((begins, ends)))
     at = np.searchsorted(cuts, begins)
     if not (cuts[at + 1] == ends).all():
