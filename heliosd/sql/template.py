@@ -127,13 +127,22 @@ def _literals(tokens: Tokens) -> list[int]:
 
 
 def _without_pinned(tokens: Tokens, found: list[int]) -> list[int]:
-    """`x % 2` in the target list and in ROLLUP(x % 2) must stay equal: both pinned, or neither."""
+    """`x % 2` in the target list and in ROLLUP(x % 2) must stay equal: both pinned, or neither.
+
+    A string that stands twice is pinned too: one slot has one type, and each place may give the
+    string another (`'1'::int, '1'`).
+    """
     slots = set(found)
-    pinned = {
-        (kind, tokens.values[index])
-        for index, kind in enumerate(tokens.kinds)
-        if kind in _LITERALS and index not in slots
-    }
+    pinned: set[tuple[str, str | int]] = set()
+    seen: set[str | int] = set()
+    for index, kind in enumerate(tokens.kinds):
+        if kind not in _LITERALS:
+            continue
+        value = tokens.values[index]
+        if index not in slots or (kind == "SCONST" and value in seen):
+            pinned.add((kind, value))
+        if kind == "SCONST":
+            seen.add(value)
     return [i for i in found if (tokens.kinds[i], tokens.values[i]) not in pinned]
 
 
