@@ -35,3 +35,19 @@ def prepared_rows(
         return list(seen.values())
     order = sorted(seen, key=lambda key: tuple((v is None, v) for v in key))
     return [seen[key] for key in order]
+
+
+def different_rows(rows: dict[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The different argument tuples of one group, sorted as PostgreSQL leaves them."""
+    keys = list(rows)
+    if any(key is None or type(key) is tuple for key in keys):
+        keys.sort(key=_null_last)
+    else:
+        keys.sort()
+    return [rows[key] for key in keys]
+
+
+def _null_last(key: Any) -> Any:
+    if type(key) is tuple:
+        return tuple((v is None, v) for v in key)
+    return (key is None, key)

@@ -266,6 +266,8 @@ def make_step(c: ProgramCompiler, call: Expr) -> Step:
         return Step((), lambda at, places: None, lambda at, places: Code("0", False, True, 0))
     assert isinstance(call, AggregateCall)
     aggregate = call.aggregate
+    if call.distinct and not call.order_by and aggregate.arity == "n" and call.arguments:
+        return _distinct_step(c, call)
     if call.distinct or call.order_by or aggregate.arity != "n":
         return _collected_step(c, call)
     if aggregate.inline is not None:
@@ -397,6 +399,38 @@ def _collected_step(c: ProgramCompiler, call: AggregateCall) -> Step:
         return Code(text, nullable=call.aggregate.empty is None)
 
     return Step(("[]",), step, final)
+
+
+_FLOATS: Final = frozenset({700, 701})
+"""Sums of these depend on the order."""
+
+
+def _distinct_step(c: ProgramCompiler, call: AggregateCall) -> Step:
+    """DISTINCT alone: each group keeps its different arguments, in a dict."""
+
+    def step(at: Flow, places: list[str]) -> None:
+        with c.filtered(() if call.filter is None else (call.filter,), at):
+            arguments = _arguments(c, call, at)
+            parts: list[str] = []
+            for argument, code in zip(call.arguments, arguments, strict=True):
+                group = c.types.type(argument.type).group_key()
+                text = code.text
+                if group is not None:
+                    text = f"{c.slot(group)}({text})"
+                    text = f"(None if {code.text} is None else {text})" if code.nullable else text
+                parts.append(text)
+            key = parts[0] if len(parts) == 1 else tuple_of(parts)
+            row = tuple_of(a.text for a in arguments)
+            at.writer.line(f"{places[0]}.setdefault({key}, {row})")
+
+    def final(at: Flow, places: list[str]) -> Code:
+        ordered = call.aggregate.order_sensitive or call.arguments[0].type in _FLOATS
+        ready = c.slot(aggregate_functions.different_rows)
+        rows = f"{ready}({places[0]})" if ordered else f"{places[0]}.values()"
+        text = f"{_finisher(c, call)}(ctx, params, state, {rows})"
+        return Code(text, nullable=call.aggregate.empty is None)
+
+    return Step(("{}",), step, final)
 
 
 def _distinct_key(c: ProgramCompiler, call: AggregateCall) -> tuple[Any, ...]:
