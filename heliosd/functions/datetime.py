@@ -446,25 +446,25 @@ def _interval_zone(value: Interval) -> Zone:
 @forms.function("timezone(text,timestamptz)")
 def at_zone(zone: str, us: int) -> int:
     """timestamptz AT TIME ZONE; 22023."""
-    return to_local(us, need_zone(zone))
+    return us if us in _INFINITE else to_local(us, need_zone(zone))
 
 
 @forms.function("timezone(text,timestamp)")
 def in_zone(zone: str, us: int) -> int:
     """timestamp AT TIME ZONE; 22023."""
-    return to_instant(us, need_zone(zone))
+    return us if us in _INFINITE else to_instant(us, need_zone(zone))
 
 
 @forms.function("timezone(interval,timestamptz)")
 def at_offset(zone: Interval, us: int) -> int:
     """22023."""
-    return to_local(us, _interval_zone(zone))
+    return us if us in _INFINITE else to_local(us, _interval_zone(zone))
 
 
 @forms.function("timezone(interval,timestamp)")
 def in_offset(zone: Interval, us: int) -> int:
     """22023."""
-    return to_instant(us, _interval_zone(zone))
+    return us if us in _INFINITE else to_instant(us, _interval_zone(zone))
 
 
 @forms.function("timezone(text,timetz)", needs_context=True)

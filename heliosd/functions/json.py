@@ -201,6 +201,8 @@ def _object_of(pairs: list[tuple[str | None, str | None]]) -> str:
 def _zipped(keys: Array, values: Array) -> list[tuple[str | None, str | None]]:
     if len(keys.dimensions) > 1 or len(values.dimensions) > 1:
         raise SqlError("2202E", "wrong number of array subscripts")
+    if len(keys.dimensions) != len(values.dimensions):
+        raise SqlError("2202E", "wrong number of array subscripts")
     if len(keys.elements) != len(values.elements):
         raise SqlError("2202E", "mismatched array dimensions")
     return list(zip(keys.elements, values.elements, strict=True))
@@ -233,39 +235,55 @@ def jsonb_object_zipped(keys: Array, values: Array) -> str:
 # ------------------------------------------------------------ taking apart
 
 
-def _need(kind: str, text: str, function: str) -> None:
-    found = kind_of(text)
-    if found != kind:
-        what = "a scalar" if found not in ("object", "array") else f"an {found}"
-        raise SqlError("22023", f"cannot call {function} on {what}")
+def _wrong_kind(kind: str, text: str, function: str) -> SqlError:
+    """22023, in the words of each reader."""
+    scalar = kind_of(text) not in ("object", "array")
+    if "each" in function:
+        if kind == "jsonb":
+            return SqlError("22023", f"cannot call {function} on a non-object")
+        what = "a scalar" if scalar else "an array as an object"
+        return SqlError("22023", f"cannot deconstruct {what}")
+    if "elements" in function:
+        if kind == "jsonb":
+            what = "a scalar" if scalar else "an object"
+            return SqlError("22023", f"cannot extract elements from {what}")
+        what = "a scalar" if scalar else "a non-array"
+        return SqlError("22023", f"cannot call {function} on {what}")
+    what = "a scalar" if scalar else "an array"
+    return SqlError("22023", f"cannot call {function} on {what}")
 
 
 def _declare_readers(kind: str) -> None:
     @forms.function(f"{kind}_each({kind})")
     def each(text: str) -> Iterator[tuple[str, str]]:
-        _need("object", text, f"{kind}_each")
+        if kind_of(text) != "object":
+            raise _wrong_kind(kind, text, f"{kind}_each")
         yield from raw_members(text)
 
     @forms.function(f"{kind}_each_text({kind})")
     def each_text(text: str) -> Iterator[tuple[str, str | None]]:
-        _need("object", text, f"{kind}_each_text")
+        if kind_of(text) != "object":
+            raise _wrong_kind(kind, text, f"{kind}_each_text")
         for key, raw in raw_members(text):
             yield key, as_text(raw)
 
     @forms.function(f"{kind}_object_keys({kind})")
     def object_keys(text: str) -> Iterator[str]:
-        _need("object", text, f"{kind}_object_keys")
+        if kind_of(text) != "object":
+            raise _wrong_kind(kind, text, f"{kind}_object_keys")
         for key, _ in raw_members(text):
             yield key
 
     @forms.function(f"{kind}_array_elements({kind})")
     def array_elements(text: str) -> Iterator[str]:
-        _need("array", text, f"{kind}_array_elements")
+        if kind_of(text) != "array":
+            raise _wrong_kind(kind, text, f"{kind}_array_elements")
         yield from raw_elements(text)
 
     @forms.function(f"{kind}_array_elements_text({kind})")
     def array_elements_text(text: str) -> Iterator[str | None]:
-        _need("array", text, f"{kind}_array_elements_text")
+        if kind_of(text) != "array":
+            raise _wrong_kind(kind, text, f"{kind}_array_elements_text")
         yield from map(as_text, raw_elements(text))
 
     @forms.function(f"{kind}_array_length({kind})")

@@ -25,7 +25,7 @@ from heliosd.types.numeric_core import (
 )
 
 forms: Final = Forms()
-_ROUND_DIGITS_MAX: Final = 2000
+_ROUND_DIGITS_MAX: Final = 16383
 
 
 def _outside(message: str = "input is out of range") -> SqlError:
@@ -168,29 +168,6 @@ forms.templates({"radians(float8)": "{0} * RADIANS_PER_DEGREE()", "pi()": "PI()"
 forms.names["PI"] = lambda: math.pi
 forms.names["RADIANS_PER_DEGREE"] = lambda: math.pi / 180.0
 forms.function("atan2(float8,float8)")(math.atan2)
-
-
-def _in_degrees(name: str, exact: dict[float, float], function: Callable[[float], float]) -> None:
-    """sind and its kin: exact where the exact answer is known."""
-
-    def compute(value: float) -> float:
-        if math.isinf(value):
-            raise _outside()
-        rest = math.fmod(value, 360.0)
-        return exact.get(rest, function(math.radians(rest))) if rest == rest else rest
-
-    forms.function(f"{name}(float8)")(compute)
-
-
-_SINES: Final = {0.0: 0.0, 30.0: 0.5, 90.0: 1.0, 150.0: 0.5, 180.0: 0.0, 210.0: -0.5,
-                 270.0: -1.0, 330.0: -0.5}  # fmt: skip
-_in_degrees("sind", {**_SINES, **{-at: -value for at, value in _SINES.items()}}, math.sin)
-_COSINES: Final = {0.0: 1.0, 60.0: 0.5, 90.0: 0.0, 120.0: -0.5, 180.0: -1.0, 240.0: -0.5,
-                   270.0: 0.0, 300.0: 0.5}  # fmt: skip
-_in_degrees("cosd", {**_COSINES, **{-at: value for at, value in _COSINES.items()}}, math.cos)
-_TANGENTS: Final = {0.0: 0.0, 45.0: 1.0, 90.0: math.inf, 135.0: -1.0, 180.0: 0.0, 225.0: 1.0,
-                    270.0: -math.inf, 315.0: -1.0}  # fmt: skip
-_in_degrees("tand", {**_TANGENTS, **{-at: -value for at, value in _TANGENTS.items()}}, math.tan)
 
 
 # ------------------------------------------------------------ numeric

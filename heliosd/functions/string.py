@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from heliosd.errors import SqlError
 from heliosd.types.declare import Forms
+from heliosd.types.integer import int4
 from heliosd.types.quoting import quote_identifier, quote_literal
 
 forms: Final = Forms()
@@ -179,7 +180,7 @@ def overlay(value: str, new: str, start: int, length: int) -> str:
     """`new` in the place of `length` characters from `start`; 22011."""
     if start <= 0:
         raise SqlError("22011", "negative substring length not allowed")
-    return value[: start - 1] + new + substring_from(value, start + length)
+    return value[: start - 1] + new + substring_from(value, int4(start + length))
 
 
 @forms.function("overlay(text,text,int4)")
@@ -221,7 +222,7 @@ def chr_of(code: int) -> str:
     if code == 0:
         raise SqlError("54000", "null character not permitted")
     if code < 0:
-        raise SqlError("54000", "character number must be positive")
+        raise SqlError("22023", "character number must be positive")
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
         raise SqlError("54000", f"requested character too large for encoding: {code}")
     return chr(code)

@@ -58,7 +58,7 @@ def bit_fit(value: str, typmod: int, explicit: bool) -> str:  # noqa: FBT001 - d
     if isinstance(value, IntegerBits):
         length = max(typmod, 1)
         return str(value[-length:]).rjust(length, value[0])
-    if typmod < 1 or len(value) == typmod:
+    if not 1 <= typmod <= _LENGTH_MAX or len(value) == typmod:
         return value
     if not explicit:
         raise SqlError("22026", f"bit string length {len(value)} does not match type bit({typmod})")

@@ -317,7 +317,7 @@ def float8_div(left: float, right: float) -> float:
         raise division_by_zero()
     result = left / right
     if result - result != 0:
-        if left - left == 0:
+        if left - left == 0 and right == right:
             raise overflow()
     elif result == 0 and left != 0 and right - right == 0:
         raise underflow()

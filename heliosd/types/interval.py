@@ -25,6 +25,7 @@ Interval = tuple[int, int, int]
 _WIRE: Final = struct.Struct(">qii")
 _INT4: Final = 2_147_483_647
 _US_MAX: Final = 9_223_372_036_854_775_807
+_FIELD_END: Final = 2_147_483_648
 _US_PER_MONTH: Final = 30 * US_PER_DAY
 
 
@@ -450,14 +451,18 @@ def interval_neg(value: Interval) -> Interval:
 
 def _scaled(value: Interval, scale: Callable[[int], float]) -> Interval:
     months, days = scale(value[0]), scale(value[1])
+    if not (abs(months) < _FIELD_END and abs(days) < _FIELD_END):
+        raise SqlError("22008", "interval out of range")
     whole_months, whole_days = int(months), int(days)
     # What is left of months goes to days of 30, rounded to whole microseconds.
     month_days = round((months - whole_months) * 30, 6)
     whole_month_days = int(month_days)
     seconds = round((days - whole_days + month_days - whole_month_days) * 86400, 6)
     carried = int(seconds / 86400) if abs(seconds) >= 86400 else 0
-    us = round(scale(value[2]) + (seconds - carried * 86400) * US_PER_SECOND)
-    return check_interval(whole_months, whole_days + whole_month_days + carried, us)
+    us = scale(value[2]) + (seconds - carried * 86400) * US_PER_SECOND
+    if not abs(us) < _US_MAX:
+        raise SqlError("22008", "interval out of range")
+    return check_interval(whole_months, whole_days + whole_month_days + carried, round(us))
 
 
 @forms.function("interval_mul(interval,float8)")

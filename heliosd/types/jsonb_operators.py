@@ -242,7 +242,8 @@ def _scalar(type_name: str, wanted: str, read: Callable[[Any], Any]) -> None:
         value = parsed(document)
         if kind_of(document) != wanted:
             found = kind_of(document)
-            raise SqlError("22023", f"cannot cast jsonb {found} to type {type_name}")
+            shown = "numeric" if found == "number" else found
+            raise SqlError("22023", f"cannot cast jsonb {shown} to type {type_name}")
         return read(value)
 
     name = {"boolean": "bool", "integer": "int4", "bigint": "int8", "smallint": "int2",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from heliosd.errors import SqlError
 
-_START: Final = "_"
 
-
-def _invalid(text: str) -> SqlError:
-    return SqlError("42602", f'invalid name syntax: "{text}"')
+def _invalid() -> SqlError:
+    return SqlError("42602", "invalid name syntax")
 
 
 def parse_qualified_name(text: str) -> tuple[str, ...]:
@@ -27,7 +23,7 @@ def parse_qualified_name(text: str) -> tuple[str, ...]:
         if at == end:
             return tuple(parts)
         if text[at] != ".":
-            raise _invalid(text)
+            raise _invalid()
         at += 1
 
 
@@ -37,7 +33,7 @@ def _quoted(text: str, at: int) -> tuple[str, int]:
     while True:
         close = text.find('"', at)
         if close < 0:
-            raise _invalid(text)
+            raise _invalid()
         out.append(text[at:close])
         if text[close + 1 : close + 2] != '"':
             break
@@ -45,17 +41,17 @@ def _quoted(text: str, at: int) -> tuple[str, int]:
         at = close + 2
     part = "".join(out)
     if not part:
-        raise _invalid(text)
+        raise _invalid()
     return part, close + 1
 
 
 def _plain(text: str, at: int) -> tuple[str, int]:
     first = at
-    while at < len(text) and (text[at].isalnum() or text[at] in "_$"):
+    while at < len(text) and text[at] != "." and not text[at].isspace():
         at += 1
     part = text[first:at]
-    if not part or not (part[0].isalpha() or part[0] == _START):
-        raise _invalid(text)
+    if not part:
+        raise _invalid()
     return part.lower() if part.isascii() else "".join(
         char.lower() if char.isascii() else char for char in part
     ), at

@@ -8,6 +8,7 @@ it holds the interpreter for as long as it likes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -214,6 +215,9 @@ def similar_to_escape(pattern: str, escape: str) -> str:
         elif in_class:
             out.append("\\\\" if char == "\\" else char)
             in_class = char != "]"
+        elif char == "[" and pattern[at : at + 6] in _BORDERS:
+            out.append(_BORDERS[pattern[at : at + 6]])
+            at += 6
         elif char == "[":
             out.append(char)
             in_class = True
@@ -314,6 +318,30 @@ _CLASS_ESCAPES: Final = {
 }  # fmt: skip
 
 
+# Escapes that stand for one character; \\b is a backspace, and \\y the word's border.
+_CHARACTER: Final = re.compile(
+    r"u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8})|x(?P<x>[0-9a-fA-F]+)|c(?P<c>.)|(?P<named>[be0])",
+    re.DOTALL,
+)
+_BORDERS: Final = {"[:<:]]": _CLASS_ESCAPES["m"], "[:>:]]": _CLASS_ESCAPES["M"]}
+_NAMED: Final = {"b": 8, "e": 27, "0": 0}
+
+
+def _code_of(match: re.Match[str]) -> str:
+    """The character as both engines spell it; 2201B."""
+    kind = match.lastgroup
+    assert kind is not None
+    if kind == "named":
+        code = _NAMED[match[kind]]
+    elif kind == "c":
+        code = ord(match[kind]) & 31
+    else:
+        code = int(match[kind], 16) if len(match[kind]) < 9 else 0x110000
+    if code > 0x10FFFF:
+        raise invalid_pattern("invalid escape \\ sequence")
+    return f"\\x{code:02x}" if code < 256 else str(re2.escape(chr(code)))
+
+
 def translate_pattern(pattern: str, *, spaced: bool) -> str:
     """PostgreSQL's escapes as RE2 and `regex` spell them; director prefixes are taken off."""
     if pattern.startswith("***="):
@@ -329,7 +357,11 @@ def translate_pattern(pattern: str, *, spaced: bool) -> str:
                 raise invalid_pattern("invalid escape \\ sequence")
             letter = pattern[at]
             at += 1
-            if in_class and letter in "dws":
+            character = _CHARACTER.match(pattern, at - 1)
+            if character is not None:
+                out.append(_code_of(character))
+                at = character.end()
+            elif in_class and letter in "dws":
                 out.append(_CLASS_ESCAPES[letter].removeprefix("[").removesuffix("]"))
             else:
                 out.append(_CLASS_ESCAPES.get(letter, "\\" + letter))
@@ -387,12 +419,17 @@ class Pattern:
             ) from None
 
 
+_LAZY: Final = re.compile(r"[*+?}]\?")
+
+
 def _compile(text: str, flags: Flags) -> tuple[Any, bool]:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _RE2_BYTES_MAX
     options.case_sensitive = not flags.fold
     options.dot_nl = not flags.newline_stops
+    # POSIX: of the matches at one place the longest, unless the pattern prefers the shortest.
+    options.longest_match = _LAZY.search(text) is None
     prefix = "(?m)" if flags.newline_anchors else ""
     try:
         return re2.compile(prefix + text, options), False

@@ -228,7 +228,7 @@ def float_power(base: float, exponent: float) -> float:
     if base == 0 and exponent < 0:
         raise SqlError("2201F", "zero raised to a negative power is undefined")
     finite = math.isfinite(base) and math.isfinite(exponent)
-    if base < 0 and finite and exponent != math.floor(exponent):
+    if base < 0 and math.isfinite(exponent) and exponent != math.floor(exponent):
         raise SqlError(
             "2201F", "a negative number raised to a non-integer power yields a complex result"
         )

@@ -101,6 +101,8 @@ def bpchar_fit(value: str, typmod: int, explicit: bool) -> str:  # noqa: FBT001 
     if typmod < 4 or len(value) == length:
         return value
     if len(value) < length:
+        if length > _LENGTH_MAX:
+            raise SqlError("54000", "requested length too large")
         return value.ljust(length)
     if not explicit and value[length:].strip(" "):
         raise SqlError("22001", f"value too long for type character({length})")
