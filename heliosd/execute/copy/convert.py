@@ -107,11 +107,14 @@ class RowSink:
         )
 
     def _force(self, fields: Fields) -> None:
+        """FORCE_NOT_NULL, else FORCE_NULL."""
+        made = set()
         for place in self._not_null:
             if fields[place] is None:
                 fields[place] = self._null
+                made.add(place)
         for place in self._to_null:
-            if fields[place] == self._null:
+            if fields[place] == self._null and place not in made:
                 fields[place] = None
 
     def _rows(self, records: Sequence[Record]) -> list[Row]:
