@@ -13,7 +13,7 @@ from heliosd.plan import physical as p
 from heliosd.plan.columns import node_expressions
 from heliosd.plan.join_order import as_predicate
 from heliosd.plan.nodes import JoinKind, SubPlan
-from heliosd.sql.bound import SetReturningCall, SortKey, TableRel, Var
+from heliosd.sql.bound import SetReturningCall, SortKey, TableRel
 from heliosd.sql.bound.walk import walk
 
 if TYPE_CHECKING:
@@ -288,13 +288,6 @@ def _function_name(functions: Sequence[Expr]) -> str:
     if isinstance(first, SetReturningCall):
         return first.function.name
     return type(first).__name__.lower()
-
-
-def plain_expression(expression: Expr) -> str:
-    """An expression where nothing can write it as SQL: columns by number."""
-    if isinstance(expression, Var):
-        return f"r{expression.rel}.c{expression.column}"
-    return type(expression).__name__.lower()
 
 
 # Formats -----------------------------------------------------------------------------------------

@@ -24,13 +24,6 @@ def chunks(rows: list[Any]) -> Iterator[list[Any]]:
         yield rows[start : start + CHUNK_ROWS]
 
 
-def item_chunks(groups: dict[Any, Any]) -> Iterator[list[Any]]:
-    """A dict's items in slices."""
-    items = iter(groups.items())
-    while part := list(islice(items, CHUNK_ROWS)):
-        yield part
-
-
 def value_chunks(groups: dict[Any, Any]) -> Iterator[list[Any]]:
     """A dict's values in slices."""
     values = iter(groups.values())

@@ -153,11 +153,6 @@ def row_is_not_null(row: tuple[Any, ...] | None) -> bool:
     return row is not None and all(field is not None for field in row)
 
 
-def null_row(row: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """A whole row from the NULL side of an outer join is NULL."""
-    return None if all(field is None for field in row) else row
-
-
 _DAY_US: Final = 86_400_000_000
 
 

@@ -6,7 +6,7 @@ call that would have to wait (`Blocked`) has changed nothing yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -101,27 +101,6 @@ def lock_words(c: ProgramCompiler, flow: Flow, strength: LockStrength) -> str:
     """The last arguments of lock_row and lock_key."""
     flow.writer.first("transaction = ctx.transaction")
     return f"{c.slot(strength)}, {c.slot(LockPolicy.WAIT)}, ctx.lock_timeout_ms"
-
-
-def row_columns(
-    c: ProgramCompiler, table: Table, rel: int, slots: Sequence[int], row: str, flow: Flow
-) -> dict[ColumnKey, Code]:
-    """Local names for unpacked columns of a stored row."""
-    found: dict[ColumnKey, Code] = {}
-    for slot in slots:
-        column = table.columns[slot]
-        name = c.module.name("v")
-        unpack = c.types.type(column.type_oid).unpacker(column.typmod)
-        text = f"{row}[{slot}]"
-        flow.writer.line(f"{name} = {text}")
-        nullable = not column.not_null
-        if unpack is not None:
-            value = f"{c.slot(unpack)}({name})"
-            flow.writer.line(
-                f"{name} = None if {name} is None else {value}" if nullable else f"{name} = {value}"
-            )
-        found[(rel, slot)] = local(name, nullable=nullable)
-    return found
 
 
 def packed(c: ProgramCompiler, table: Table, slot: int, code: Code) -> str:

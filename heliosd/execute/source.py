@@ -21,7 +21,6 @@ from typing import Any, Final
 from heliosd.errors import SqlError
 
 # CPython nests at most 20 loops and 100 levels of indentation, and its parser 200 parentheses.
-LOOPS_MAX: Final = 14
 EXPRESSION_DEPTH_MAX: Final = 40
 INDENT_MAX: Final = 60
 
