@@ -24,7 +24,7 @@ from heliosd.errors import PROTOCOL_VIOLATION, SYNTAX_ERROR, SqlError, not_suppo
 from heliosd.execute.program import PlanIsStale
 from heliosd.session.chain.execution import encoder_of, make_encoder
 from heliosd.session.clock import now_us
-from heliosd.session.fast import is_point
+from heliosd.session.plain import is_point
 from heliosd.session.portal import Portal, no_such_portal
 from heliosd.session.prepared import NamedStatement
 from heliosd.session.results import make_parameter_reader, resolve_formats

@@ -23,23 +23,20 @@ from greenlet import getcurrent
 from helios_protocol import messages as m
 from helios_protocol.connection import Connection as Wire
 from helios_protocol.encode import AUTHENTICATION_OK, READY_FOR_QUERY, encode
-from helios_protocol.fields import Fields, WireError
-from helios_storage.errors import StorageError
+from helios_protocol.fields import WireError
 from helios_storage.spec import Lsn
 from heliosd.errors import (
     ADMIN_SHUTDOWN,
     INTERNAL_ERROR,
-    OUT_OF_MEMORY,
     QUERY_CANCELED,
-    STATEMENT_TOO_COMPLEX,
     SqlError,
-    from_storage_error,
 )
 from heliosd.execute.program import PlanIsStale
 from heliosd.session import extended, fast, simple
 from heliosd.session.chain.execution import Waiting
 from heliosd.session.channel import Channel
 from heliosd.session.clock import now_us
+from heliosd.session.failures import as_sql_error, as_told, error_fields
 from heliosd.session.links import LinkedSession
 from heliosd.session.login import Login, start_settings
 
@@ -131,7 +128,7 @@ class Session(LinkedSession):
         try:
             start_settings(self, login)
         except (SqlError, WireError) as error:
-            self._send_error(_as_sql_error(error), severity="FATAL")
+            self._send_error(as_sql_error(error), severity="FATAL")
             self._finish()
             return
         self.instance.backends.add(self)
@@ -277,10 +274,10 @@ class Session(LinkedSession):
             try:
                 if task is not None and isinstance(task.pending, SessionEnded):
                     raise task.pending
-                self._give_way()
                 message = wire.next_message()
                 if message is None:
                     return
+                self._give_way()
                 self._handle(message)
             except WireError as error:
                 self._wire_failed(error)
@@ -312,7 +309,7 @@ class Session(LinkedSession):
     def _wire_failed(self, error: WireError) -> None:
         """A frame that cannot be cut ends the session; a bad body only its exchange."""
         if error.fatal:
-            self._send_error(_as_sql_error(error), severity="FATAL")
+            self._send_error(as_sql_error(error), severity="FATAL")
             self._finish()
             raise SessionEnded(None)
         self._fail(error)
@@ -346,7 +343,7 @@ class Session(LinkedSession):
 
     def _fail(self, error: BaseException) -> None:
         """Answer an error and undo what it must undo."""
-        sql_error = self._translate(error)
+        sql_error = as_told(error) or self._unexpected(error)
         self.accounting.failed()
         self.take_binary_answer()
         try:
@@ -357,20 +354,6 @@ class Session(LinkedSession):
             raise SessionEnded(sql_error) from None
         self._send_error(sql_error)
 
-    def _translate(self, error: BaseException) -> SqlError:
-        """Any exception as what a client may be told."""
-        if isinstance(error, (SqlError, WireError, StorageError)):
-            return _as_sql_error(error)
-        if isinstance(error, RecursionError):
-            return SqlError(
-                STATEMENT_TOO_COMPLEX,
-                "stack depth limit exceeded",
-                hint="The statement is nested too deeply.",
-            )
-        if isinstance(error, MemoryError):
-            return SqlError(OUT_OF_MEMORY, "out of memory")
-        return self._unexpected(error)
-
     def _unexpected(self, error: BaseException) -> SqlError:
         """The last resort: an id for the client, the rest for our log."""
         number = secrets.token_hex(6)
@@ -378,22 +361,7 @@ class Session(LinkedSession):
         return SqlError(INTERNAL_ERROR, f"internal error {number}")
 
     def _send_error(self, error: SqlError, severity: str | None = None) -> None:
-        fields = Fields(
-            severity or error.severity,
-            error.sqlstate,
-            error.message,
-            detail=error.detail,
-            hint=error.hint,
-            position=error.position,
-            internal_position=error.internal_position,
-            internal_query=error.internal_query,
-            context=error.context,
-            schema=error.schema,
-            table=error.table,
-            column=error.column,
-            datatype=error.datatype,
-            constraint=error.constraint,
-        )
+        fields = error_fields(error, severity)
         self.output.parts.append(encode(m.ErrorResponse(fields), self.wire.codec))
 
     # ------------------------------------------------------------ timers
@@ -528,16 +496,3 @@ class Session(LinkedSession):
 
 def _shutting_down() -> SqlError:
     return SqlError(ADMIN_SHUTDOWN, "terminating connection due to administrator command")
-
-
-def _as_sql_error(error: SqlError | WireError | StorageError) -> SqlError:
-    if isinstance(error, SqlError):
-        return error
-    if isinstance(error, WireError):
-        return SqlError(
-            error.sqlstate,
-            error.message,
-            detail=error.detail,
-            severity="FATAL" if error.fatal else "ERROR",
-        )
-    return from_storage_error(error)

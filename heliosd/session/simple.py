@@ -10,7 +10,8 @@ from helios_protocol.encode import EMPTY_QUERY_RESPONSE, encode
 from heliosd.errors import SqlError
 from heliosd.execute.program import PlanIsStale
 from heliosd.session.block import BlockState
-from heliosd.session.fast import is_point, learn_template, template_reader
+from heliosd.session.fast import learn_template, template_reader
+from heliosd.session.plain import is_point
 from heliosd.session.statement_cache import Prepared
 from heliosd.sql.lexer import tokenize
 from heliosd.sql.parser import parse_statements, parse_tokens
