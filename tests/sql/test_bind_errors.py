@@ -85,7 +85,7 @@ def test_hints_name_similar_columns() -> None:
 
 def test_deep_subqueries_are_refused_cleanly() -> None:
     text = "select 1"
-    for _ in range(240):
+    for _ in range(300):
         text = f"select * from ({text}) q"
     with pytest.raises(SqlError) as caught:
         bind(text)

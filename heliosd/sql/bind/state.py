@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from heliosd.sql.tree.base import Node
     from heliosd.types.registry import EvalContext, SqlType
 
-QUERY_DEPTH_MAX: Final = 200
+QUERY_DEPTH_MAX: Final = 1000
 """Queries inside queries (54001 beyond): binding recurses, and so does what comes after it."""
 
 RECORD: Final = 2249
