@@ -11,6 +11,7 @@ from heliosd.types.builtin import TYPES
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
 from heliosd.types.names import parse_qualified_name
+from heliosd.types.object_ids import text_to_regclass
 from heliosd.types.quoting import quote_identifier, quote_qualified
 from heliosd.types.registry import CallTypes, SqlType
 
@@ -114,6 +115,18 @@ _defines("pg_get_triggerdef", "trigger")
 def pg_get_viewdef_wrapped(ctx: EvalContext, oid: int, columns: int) -> str | None:
     """The pretty form; lines are not wrapped narrower."""
     return ctx.catalog.definition("view", oid, pretty=True)
+
+
+@forms.function("pg_get_viewdef(text)", needs_context=True)
+def pg_get_viewdef_named(ctx: EvalContext, name: str) -> str | None:
+    """By name instead of oid; 42P01 when there is no such relation."""
+    return ctx.catalog.definition("view", text_to_regclass(ctx, name))
+
+
+@forms.function("pg_get_viewdef(text,bool)", needs_context=True)
+def pg_get_viewdef_named_pretty(ctx: EvalContext, name: str, indented: bool) -> str | None:  # noqa: FBT001
+    """The same, pretty or not."""
+    return ctx.catalog.definition("view", text_to_regclass(ctx, name), pretty=indented)
 
 
 @forms.function("pg_get_indexdef(oid)", needs_context=True)
