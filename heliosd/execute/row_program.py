@@ -107,6 +107,8 @@ class ProgramCompiler:
         self.cells = 0
         self.ctes: dict[int, tuple[int, str | None, tuple[Var, ...]]] = {}
         """WITH query number -> (cell, the call that makes its rows, its outputs)."""
+        self.varying: set[int] = set()
+        """WITH queries whose rows change while the statement runs: what reads them is not kept."""
         self.streams: dict[int, tuple[Physical, tuple[Var, ...]]] = {}
         """WITH queries that stand in the place of their only reader."""
 

@@ -183,6 +183,8 @@ def produce_with(
         outer = free_columns(cte.plan) & set(flow.columns)
         call = _cte_rows(c, cte, flow)
         c.ctes[cte.number] = (cell, call if not outer else None, tuple(cte.outputs))
+        if outer or flow.columns:
+            c.varying.add(cte.number)
         if outer:
             writer.line(f"state[{cell}] = ({call},)")
         else:
@@ -303,6 +305,7 @@ def produce_recursive(
     width = len(node.columns)
     cell = c.cell()
     known = c.ctes.get(node.cte)
+    c.varying.add(node.cte)
     c.ctes[node.cte] = (cell, None, tuple(node.columns))
     initial = _list_function(c, node.initial, width, flow)
     step = _list_function(c, node.step, width, flow)

@@ -6,6 +6,8 @@ one with outer columns is a function of them.
 
 from __future__ import annotations
 
+from typing import Final
+
 from heliosd.execute import join_functions, loops, row_functions
 from heliosd.execute.expressions import (
     ENVIRONMENT,
@@ -14,13 +16,15 @@ from heliosd.execute.expressions import (
     code_of,
     local,
 )
+from heliosd.execute.plan_walk import every_node, is_volatile, own_expressions
 from heliosd.execute.row_program import Flow, ProgramCompiler, tuple_of, unpacking, vars_needed
 from heliosd.execute.row_program_hash import hash_key
 from heliosd.execute.source import Writer
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey, expression_columns
 from heliosd.plan.nodes import SubPlan
-from heliosd.plan.physical import PhysicalNode
+from heliosd.plan.physical import CteScan, PhysicalNode, Recursive, With
 from heliosd.sql.bound import Expr, SubLinkKind, WholeRow
+from heliosd.types.registry import KeyKind
 
 
 def compile_subplan(c: ProgramCompiler, node: SubPlan, compiler: ExpressionCompiler) -> Code:
@@ -37,13 +41,54 @@ def compile_subplan(c: ProgramCompiler, node: SubPlan, compiler: ExpressionCompi
     else:
         _write_scalar(c, node, writer, inside)
     nullable = node.kind is SubLinkKind.EXPR
-    return _answer(c, writer, inside, call, nullable=nullable)
+    return _answer(c, node, writer, inside, call, nullable=nullable)
 
 
-def _answer(c: ProgramCompiler, writer: Writer, inside: Flow, call: str, *, nullable: bool) -> Code:
-    """The call itself, or the kept answer where no outer column is read."""
+_PLAIN_KEYS: Final = (KeyKind.INT, KeyKind.BOOL, KeyKind.TEXT, KeyKind.FIXED)
+
+
+def _varies(c: ProgramCompiler, node: SubPlan) -> bool:
+    """Whether it reads a WITH query from outside of it whose rows change while it is kept."""
+    nodes = list(every_node(plan_of(node)))
+    own = {cte.number for item in nodes if isinstance(item, With) for cte in item.ctes}
+    own |= {item.cte for item in nodes if isinstance(item, Recursive)}
+    read = {item.rel.cte for item in nodes if isinstance(item, CteScan)}
+    return bool((read - own) & c.varying)
+
+
+def _is_repeatable(c: ProgramCompiler, node: SubPlan) -> bool:
+    """Whether equal outer values mean the same answer, to the last digit shown."""
+    for parameter in node.parameters:
+        if isinstance(parameter, WholeRow):
+            return False
+        kind = c.types.type(parameter.type)
+        if not kind.native or kind.key not in _PLAIN_KEYS:
+            return False
+    return not any(
+        is_volatile(expression)
+        for below in every_node(plan_of(node))
+        for expression in own_expressions(below)
+    )
+
+
+def _answer(
+    c: ProgramCompiler,
+    node: SubPlan,
+    writer: Writer,
+    inside: Flow,
+    call: str,
+    *,
+    nullable: bool,
+) -> Code:
+    """The call itself, or the kept answer: for good without outer columns, else by their values."""
     uses = frozenset[str]().union(*(code.uses for code in inside.columns.values()))
+    if _varies(c, node):
+        return Code(call, nullable=nullable, uses=uses | ENVIRONMENT)
     if uses:
+        if _is_repeatable(c, node):
+            known = c.slot(join_functions.call_known)
+            outer = call.partition("(ctx, params, state")[2]
+            call = f"{known}(state, {c.cell()}, {writer.name}, ctx, params{outer}"
         return Code(call, nullable=nullable, uses=uses | ENVIRONMENT)
     cell = c.cell()
     once = c.slot(join_functions.call_once)
@@ -107,13 +152,14 @@ def _quantified(
     flow: Flow,
     read: set[ColumnKey],
 ) -> Code:
-    if node.hash_keys and not read and node.kind is SubLinkKind.ANY:
+    kept = not read and not _varies(c, node)
+    if node.hash_keys and kept and node.kind is SubLinkKind.ANY:
         return _hashed(c, node, compiler, flow)
     assert node.test is not None
     own = {node.rel} | {v.rel for v in node.outputs}
     outer = {key for key in expression_columns(node.test) if key[0] not in own}
     rows: str | None = None
-    if not read:
+    if kept:
         # The rows are the same for every outer row: kept.
         lister, listed, call = c.function_over((), flow, "subquery rows")
         _write_rows(c, node, lister, listed)
