@@ -188,7 +188,7 @@ def bit_substring(value: str, start: int, length: int) -> str:
 
 def _number_to_bits(width: int) -> Callable[[int, int], str]:
     def convert(value: int, length: int) -> str:
-        length = length if length > 0 else 1
+        length = length if 0 < length <= _LENGTH_MAX else 1
         bits = f"{value & ((1 << width) - 1):0{width}b}"
         sign = "1" if value < 0 else "0"
         return bits[width - length :] if length <= width else bits.rjust(length, sign)

@@ -547,5 +547,7 @@ forms.templates(
 def make_interval(*fields: Any) -> Interval:
     """Years, months, weeks, days, hours, minutes, seconds; 22008."""
     years, months, weeks, days, hours, minutes, seconds = fields
+    if not abs(seconds) < _US_MAX / US_PER_SECOND:
+        raise SqlError("22008", "interval out of range")
     us = hours * US_PER_HOUR + minutes * US_PER_MINUTE + round(seconds * US_PER_SECOND)
     return check_interval(years * 12 + months, weeks * 7 + days, us)

@@ -100,7 +100,10 @@ def money_by_float(value: int, divisor: float) -> int:
     """Rounded half to even; 22012."""
     if divisor == 0:
         raise division_by_zero()
-    return money_fit(round(value / divisor))
+    result = value / divisor
+    if result - result != 0:
+        raise SqlError("22003", "money out of range")
+    return money_fit(round(result))
 
 
 @forms.function("cash_div_cash(money,money)")

@@ -215,9 +215,6 @@ def similar_to_escape(pattern: str, escape: str) -> str:
         elif in_class:
             out.append("\\\\" if char == "\\" else char)
             in_class = char != "]"
-        elif char == "[" and pattern[at : at + 6] in _BORDERS:
-            out.append(_BORDERS[pattern[at : at + 6]])
-            at += 6
         elif char == "[":
             out.append(char)
             in_class = True
@@ -375,6 +372,9 @@ def translate_pattern(pattern: str, *, spaced: bool) -> str:
                 at = end + 2
             elif char == "]":
                 in_class = False
+        elif char == "[" and pattern[at : at + 6] in _BORDERS:
+            out.append(_BORDERS[pattern[at : at + 6]])
+            at += 6
         elif char == "[":
             out.append(char)
             in_class = True
