@@ -88,7 +88,8 @@ SCRIPTS = {
         alter sequence s maxvalue 5;
         create sequence typed as smallint;
         alter sequence typed as int;
-        select seqtypid::regtype, seqmin, seqmax from pg_sequence where seqrelid = 'typed'::regclass;
+        select seqtypid::regtype, seqmin, seqmax from pg_sequence
+            where seqrelid = 'typed'::regclass;
         alter sequence typed set unlogged;
         drop sequence typed;
         create sequence again;

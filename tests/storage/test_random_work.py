@@ -13,7 +13,7 @@ import pytest
 from helios_storage.check import check_store
 from helios_storage.keyring import KeyFile
 from helios_storage.options import StorageOptions
-from helios_storage.spec import TreeId
+from helios_storage.spec import TreeId, TreeSpec
 from helios_storage.storage import Storage
 from tests.storage.pump import PumpScheduler
 from tests.storage.stores import crash, make_tree, open_store, read_all
@@ -120,7 +120,7 @@ def test_random_work(tmp_path: Path, turn: int) -> None:
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     work = Work(tmp_path, seed)
-    for _ in range(25):
+    for _ in range(40):
         what = work.chance.random()
         if what < 0.6:
             work.write()
@@ -132,3 +132,60 @@ def test_random_work(tmp_path: Path, turn: int) -> None:
             work.restart()
     work.restart()
     work.storage.close()
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_random_trees(tmp_path: Path, turn: int) -> None:
+    """Trees come, grow columns and rows, and go; large values among them; crashes in between."""
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    storage = open_store(tmp_path, TINY, PumpScheduler())
+    model: dict[TreeId, tuple[int, dict[bytes, tuple[Any, ...]]]] = {}
+    for _ in range(60):
+        transaction = storage.begin()
+        after = {tree: (columns, dict(rows)) for tree, (columns, rows) in model.items()}
+        for _ in range(chance.randrange(1, 4)):
+            what = chance.random()
+            if what < 0.2 or not after:
+                tree = storage.allocate_tree_id()
+                transaction.create_tree(TreeSpec(tree, "bytes", "qt"))
+                after[tree] = (2, {})
+            tree = chance.choice(list(after))
+            columns, rows = after[tree]
+            if what > 0.9:
+                transaction.drop_tree(tree)
+                del after[tree]
+            elif what > 0.8 and columns < 6:
+                transaction.widen_tree(tree, "i", (columns,))
+                new_rows = {key: (*row, columns) for key, row in rows.items()}
+                after[tree] = (columns + 1, new_rows)
+            else:
+                for _ in range(chance.choice((1, 10, 10, 1000, 5000))):
+                    key = b"key %06d" % chance.randrange(20_000)
+                    if chance.random() < 0.2:
+                        transaction.delete(tree, key)
+                        rows.pop(key, None)
+                    else:
+                        text = chance.choice(("", "x" * 50, "y" * 50, "z" * 2500))
+                        row = (len(rows), text, *range(100, 98 + columns))
+                        transaction.put(tree, key, row)
+                        rows[key] = row
+        if chance.random() < 0.2:
+            transaction.rollback()
+        else:
+            transaction.commit()
+            model = after
+        for _ in range(chance.choice((0, 0, 5, 20))):
+            storage._scheduler.pump(0.001)  # type: ignore[attr-defined]
+        if chance.random() < 0.15:
+            if chance.random() < 0.5:
+                storage.checkpoint()
+            crash(storage)
+            assert check_store(tmp_path / "data", KeyFile()) == []
+            storage = open_store(tmp_path, TINY, PumpScheduler())
+            for tree, (_, rows) in model.items():
+                assert read_all(storage, tree) == rows, tree
+            assert {one.spec.tree_id for one in storage.roots.newest.trees()} == set(model)
+    storage.close()
+    assert check_store(tmp_path / "data", KeyFile()) == []

@@ -135,7 +135,7 @@ def test_a_large_commit_of_deletes_only(tmp_path: Path) -> None:
     storage = open_store(tmp_path)
     tree_id = make_tree(storage)
     put_rows(storage, tree_id, {key: (key, "x") for key in range(20_000)})
-    put_rows(storage, tree_id, {key: None for key in range(0, 20_000, 2)})
+    put_rows(storage, tree_id, dict.fromkeys(range(0, 20_000, 2)))
     transaction = storage.begin()
     transaction.put_many(tree_id, range(50_000, 60_000), [(k, "y") for k in range(50_000, 60_000)])
     transaction.put_many(tree_id, range(50_000, 60_000), [None] * 10_000)

@@ -18,7 +18,8 @@ import psycopg
 HERE = Path(__file__).parent
 # Files that lean on the tables of an earlier one name it.
 FILES = {
-    "select": (), "join": ("select",), "dml": (), "constraints": (), "plans": ("select",), "deep": ("select",), "orders": (),
+    "select": (), "join": ("select",), "dml": (), "constraints": (), "plans": ("select",),
+    "deep": ("select",), "orders": (),
 }  # fmt: skip
 
 
