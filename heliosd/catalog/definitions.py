@@ -104,7 +104,7 @@ def key_text(table: Table, key: IndexKey, describer: Describer, *, pretty: bool)
         return quote_identifier(table.column(key.attnum).name)
     assert key.expression is not None
     text = describer.expression(table, key.expression, pretty=pretty)
-    return text if is_plain_call(text) or is_parenthesized(text) else f"({text})"
+    return text if is_plain_call(text) else f"({text})"
 
 
 def key_list(table: Table, index: Index, describer: Describer, *, pretty: bool) -> str:
@@ -187,11 +187,6 @@ def _foreign_key(
 def column_list(table: Table, attnums: Iterable[int]) -> str:
     """`a, "B"`."""
     return ", ".join(quote_identifier(table.column(attnum).name) for attnum in attnums)
-
-
-def is_parenthesized(text: str) -> bool:
-    """Does one pair of parentheses enclose all of it?"""
-    return text.startswith("(") and _closing(text, 0) == len(text) - 1
 
 
 def is_plain_call(text: str) -> bool:

@@ -293,6 +293,8 @@ class CatalogFace:
         if self._object_privilege(role, found, letter, with_option=with_option):
             return True
         if column and isinstance(found, ColumnedRelation):
+            if column > len(found.columns) or (column > 0 and found.column(column).dropped):
+                return False
             columns = found.live_columns if column < 0 else (found.column(column),)
             test = any if column < 0 else all
             return test(

@@ -40,7 +40,8 @@ class Sequences:
     def nextval(self, oid: int) -> int:
         """Draw the next value: 2200H at the end, 42501 without USAGE or UPDATE."""
         sequence = self._find(oid)
-        self._check(sequence, acl.USAGE, acl.UPDATE)
+        if not self._feeds_insertable_column(sequence):
+            self._check(sequence, acl.USAGE, acl.UPDATE)
         try:
             value = self._storage.sequences.advance(
                 sequence.store_id,
@@ -102,6 +103,15 @@ class Sequences:
         if isinstance(found, Relation):
             raise SqlError(WRONG_OBJECT_TYPE, f'"{found.name}" is not a sequence')
         raise SqlError("42P01", f"relation with OID {oid} does not exist")
+
+    def _feeds_insertable_column(self, sequence: Sequence) -> bool:
+        """An identity column's sequence needs no privilege of its own for an INSERT."""
+        if not sequence.internal or sequence.owned_by is None:
+            return False
+        table = self._catalog.table(sequence.owned_by.oid)
+        return acl.has_privilege(self._catalog, self._role(), table, acl.INSERT) or any(
+            column.acl is not None for column in table.live_columns
+        )
 
     def _check(self, sequence: Sequence, *letters: str) -> None:
         role = self._role()

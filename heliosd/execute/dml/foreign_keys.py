@@ -8,6 +8,7 @@ statement's changes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_storage.locks import LockPolicy, LockStrength
@@ -16,6 +17,7 @@ from heliosd.execute.key_codec import codec_for
 from heliosd.execute.program import PlanIsStale
 from heliosd.sql.parser import parse_statements
 from heliosd.types.quoting import quote_identifier
+from heliosd.types.registry import KeyKind
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Constraint, Index, Table
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
     from heliosd.execute.dml.violations import TableWords
     from heliosd.execute.expressions import Types
     from heliosd.execute.program import Program
+    from heliosd.types.registry import SqlType
 
 NO_ACTION: Final = "a"
 RESTRICT: Final = "r"
 CASCADE: Final = "c"
 SET_NULL: Final = "n"
 SET_DEFAULT: Final = "d"
+
+_BPCHAR: Final = 1042
 
 Change = tuple[tuple[Any, ...], tuple[Any, ...] | None]
 """(old key, new key): of the referenced row; no new key: it was deleted."""
@@ -37,7 +42,15 @@ Change = tuple[tuple[Any, ...], tuple[Any, ...] | None]
 class KeyLookup:
     """Finds a row of a table by one of its unique keys, as of now, and holds it with KEY SHARE."""
 
-    def __init__(self, table: Table, index: Index, slots: Sequence[int], types: Types) -> None:
+    def __init__(
+        self,
+        table: Table,
+        index: Index,
+        slots: Sequence[int],
+        types: Types,
+        sources: Sequence[int] = (),
+    ) -> None:
+        """`sources`: the types of the values, when they are not those of the columns."""
         self.tree = table.tree_id
         self.index_tree = 0 if index.primary else index.tree_id
         order = [slots.index(attnum - 1) for attnum in index.attnums]
@@ -45,8 +58,14 @@ class KeyLookup:
         self._encode: Callable[[Sequence[Any]], bytes] | None = None
         if self.index_tree or table.key_kind != "int":
             self._encode = codec_for(table, index, types).encode
+        self._convert = _conversions(table, slots, types, sources)
 
     def key(self, values: Sequence[Any]) -> Any:
+        if self._convert is not None:
+            values = [
+                value if convert is None else convert(value)
+                for value, convert in zip(values, self._convert, strict=True)
+            ]
         if self._order is not None:
             values = [values[i] for i in self._order]
         return values[0] if self._encode is None else self._encode(values)
@@ -73,6 +92,31 @@ class KeyLookup:
         return ctx.transaction.newest(self.index_tree or self.tree, self.key(values)) is not None
 
 
+def _conversions(
+    table: Table, slots: Sequence[int], types: Types, sources: Sequence[int]
+) -> list[Callable[[Any], Any] | None] | None:
+    """What makes a value of another type one of the column's; None when nothing is to be done."""
+    found = [
+        _conversion(types.type(source), types.type(table.columns[slot].type_oid))
+        for source, slot in zip(sources, slots, strict=False)
+    ]
+    return found if any(found) else None
+
+
+def _conversion(source: SqlType, target: SqlType) -> Callable[[Any], Any] | None:
+    if target.key is KeyKind.NUMERIC and source.key is KeyKind.INT:
+        return Decimal
+    if target.key is KeyKind.FLOAT and source.key is not KeyKind.FLOAT:
+        return float
+    if source.oid == _BPCHAR and target.oid != _BPCHAR:
+        return _without_padding
+    return None
+
+
+def _without_padding(value: str) -> str:
+    return value.rstrip(" ")
+
+
 class ParentCheck:
     """One foreign key seen from the referencing table."""
 
@@ -91,7 +135,8 @@ class ParentCheck:
         self.is_self = parent.oid == child.table.oid
         self.match_full = constraint.match_type == "f"
         referenced = [attnum - 1 for attnum in constraint.referenced_columns]
-        self._lookup = KeyLookup(parent, index, referenced, types)
+        sources = [child.table.columns[slot].type_oid for slot in self.slots]
+        self._lookup = KeyLookup(parent, index, referenced, types, sources)
 
     def look(self, ctx: ExecutionContext, values: tuple[Any, ...]) -> None:
         """Check one key now, or at COMMIT when the constraint is deferred."""

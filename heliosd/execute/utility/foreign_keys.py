@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.objects import Column, Constraint, Index, Table
+from heliosd.catalog.views.opclasses import default_opclass
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.choose_names import choose_name, joined_columns
 from heliosd.execute.utility.names import (
@@ -17,10 +18,12 @@ from heliosd.execute.utility.names import (
     require_privilege,
 )
 from heliosd.sql.tree import table as tree
+from heliosd.types.registry import CastContext
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
 
+_DATETIME_FAMILY: Final = 434
 Action = Literal["a", "r", "c", "n", "d"]
 _ACTIONS: Final[dict[tree.ForeignKeyAction, Action]] = {
     tree.ForeignKeyAction.NO_ACTION: "a",
@@ -144,7 +147,14 @@ def _check_types(
     for mine, other in zip(ours, theirs, strict=True):
         if mine.type_oid == other.type_oid:
             continue
-        if resolver.operator("=", other.type_oid, mine.type_oid) is None:
+        family = default_opclass(types, mine.type_oid)
+        wanted = default_opclass(types, other.type_oid)
+        related = family is not None and wanted is not None and family.family == wanted.family
+        if related and family is not None and family.family == _DATETIME_FAMILY:
+            raise not_supported("a foreign key between different date and time types")
+        if not related and not resolver.can_coerce(
+            mine.type_oid, other.type_oid, CastContext.IMPLICIT
+        ):
             left = types.type(mine.type_oid).display
             right = types.type(other.type_oid).display
             raise SqlError(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from heliosd.errors import not_supported
 from heliosd.sql.bound import (
     AggregateCall,
     And,
@@ -291,9 +292,10 @@ class ExpressionWriter:
             calls = [each for each in test.arguments if isinstance(each, Call)]
             left = f"({', '.join(self.write(each.arguments[0]) for each in calls)})"
             name = "="
-        else:
-            assert isinstance(test, RowCompare)
+        elif isinstance(test, RowCompare):
             left, name = f"({', '.join(self.all(test.left))})", test.comparison
+        else:
+            raise not_supported("showing the text of this comparison with a subquery")
         if name == "=" and not every:
             return f"({left} IN {inner})"
         return f"({left} {name} {'ALL' if every else 'ANY'} {inner})"
