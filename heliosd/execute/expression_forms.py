@@ -323,6 +323,8 @@ def compile_null_if(c: ExpressionCompiler, node: NullIf) -> Code:
         c.value(node.right),
         (node.compare_left.type, node.right.type),
     )
+    if equal is NULL:
+        return left
     shown = later if compare.text == first else left.text
     return code_of(f"(None if {equal.text} else {shown})", [left, compare, equal], nullable=True)
 

@@ -133,14 +133,15 @@ def compile_in_list(c: ExpressionCompiler, node: InList, *, condition: bool = Fa
         return code if code is NULL else Code(code.text, True, False, code.depth, code.uses)
     parts: list[Code] = []
     first, later = c.bind(argument)
-    for number, item in enumerate(node.items):
-        # The first comparison names the operand for the others.
+    is_named = argument.atom
+    for item in node.items:
+        value = c.value(item)
         operand = c.named(argument, later)
-        if number == 0 and not argument.atom:
+        if not is_named and value is not NULL:
+            # The first comparison names the operand for the others (NULL compares nothing).
             operand = Code(first, argument.nullable, False, argument.depth, argument.uses)
-        parts.append(
-            c.operator(node.operator, operand, c.value(item), (node.argument.type, item.type))
-        )
+            is_named = True
+        parts.append(c.operator(node.operator, operand, value, (node.argument.type, item.type)))
     return logic(c, parts, stop=not node.negated)
 
 
