@@ -76,6 +76,7 @@ if TYPE_CHECKING:
 CHAR: Final = 18
 NAME: Final = 19
 TEXT: Final = 25
+JSONB: Final = 3802
 INT4: Final = 23
 INT8: Final = 20
 NUMERIC: Final = 1700
@@ -364,6 +365,8 @@ def _subscripted(level: Level, value: Expr, run: list[Any], position: int) -> Ex
     element = kind.element if kind is not None else 0
     if value.type == NAME and len(run) == 1 and isinstance(run[0], SubscriptStep):
         return _character_of_name(level, value, run[0])
+    if value.type == JSONB:
+        return _member_of_document(level, value, run)
     if kind is None or not element or kind.category != "A":
         raise SqlError(
             "42804",
@@ -388,6 +391,29 @@ def _subscripted(level: Level, value: Expr, run: list[Any], position: int) -> Ex
         value.typmod,
         value.collation,
     )
+
+
+def _member_of_document(level: Level, value: Expr, run: list[Any]) -> Expr:
+    """`document['key'][0]` reads as `document -> 'key' -> 0`."""
+    for step in run:
+        if isinstance(step, SliceStep):
+            raise SqlError(
+                "42804", "jsonb subscript does not support slices", position=step.position
+            )
+        key = level.expression(step.index)
+        if key.type not in (INT4, TEXT):
+            wanted = TEXT if key.type == UNKNOWN else INT4
+            coerced = coerce(level.state, key, wanted, form=CastForm.IMPLICIT)
+            if coerced is None:
+                raise SqlError(
+                    "42804",
+                    f"subscript type {level.state.type_name(key.type)} is not supported",
+                    hint="jsonb subscript must be coercible to either integer or text.",
+                    position=location(step.index),
+                )
+            key = coerced
+        value = operators.operate(level.state, ("->",), value, key, step.position)
+    return value
 
 
 def _character_of_name(level: Level, value: Expr, step: SubscriptStep) -> Expr:
