@@ -16,8 +16,6 @@ from heliosd.sql.tree.window import FrameBoundKind, WindowDefinition
 
 _DEFAULT_START: Final = FrameBound("unbounded_preceding")
 _DEFAULT_END: Final = FrameBound("current_row")
-_DATETIMES: Final = frozenset({1082, 1114, 1184})
-_TIMES: Final = frozenset({1083, 1266})
 
 
 def declare_windows(level: Level, definitions: tuple[WindowDefinition, ...]) -> None:
@@ -178,13 +176,11 @@ def _bound(
 
 
 def _range_offset_type(oid: int) -> int:
-    """The type that is added to a key of type `oid`; 0 when RANGE offsets make no sense."""
+    """The type that is added to a key of type `oid`; 0 where that is not built (times)."""
     if oid in (21, 23, 20):
         return 20
     if oid in (700, 701):
         return 701
     if oid == 1700:
         return 1700
-    if oid in _DATETIMES or oid in _TIMES or oid == 1186:
-        return 1186
     return 0
