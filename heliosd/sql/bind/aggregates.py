@@ -62,6 +62,8 @@ def bind_aggregate(
     direct: tuple[Expr, ...] = ()
     if function.arity != "n":
         direct, arguments = arguments[: function.direct], arguments[function.direct :]
+        if any(rels_used(each) & level.own_rels for each in direct):
+            raise not_supported("a direct argument over grouped columns", position=tree.position)
     everything = (*direct, *arguments)
     return AggregateCall(
         function,

@@ -9,7 +9,7 @@ from heliosd.sql.bind.coerce import coerce, location, settle
 from heliosd.sql.bind.sorting import check_groupable, sort_key
 from heliosd.sql.bind.state import Level
 from heliosd.sql.bound import Expr, FrameBound, SortKey, Window
-from heliosd.sql.bound.walk import has_window
+from heliosd.sql.bound.walk import has_window, rels_used
 from heliosd.sql.tree import window as tree_window
 from heliosd.sql.tree.base import Node
 from heliosd.sql.tree.window import FrameBoundKind, WindowDefinition
@@ -171,6 +171,10 @@ def _bound(
             f"argument of {mode.upper()} must be type {state.type_name(wanted)}, not type "
             f"{state.type_name(offset.type)}",
             position=at,
+        )
+    if rels_used(found) & level.own_rels:
+        raise SqlError(
+            "42P10", f"argument of {mode.upper()} must not contain variables", position=at
         )
     return FrameBound(kind, found)
 
