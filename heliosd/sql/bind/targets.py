@@ -114,6 +114,8 @@ def _name(tree: Expression) -> tuple[str, int]:
     match tree:
         case tree_expressions.ColumnRef():
             return tree.names[-1], 2
+        case Star():
+            return (tree.qualifier[-1], 2) if tree.qualifier else ("", 0)
         case tree_expressions.FunctionCall():
             return tree.name[-1], 2
         case Indirection():
@@ -156,7 +158,5 @@ def _sublink_name(tree: SubLinkTree) -> tuple[str, int]:
             target = query.targets[0]
             if target.name is not None:
                 return target.name, 2
-            if isinstance(target.value, Star):
-                return "", 0
             return _name(target.value)
     return "", 0
