@@ -9,7 +9,9 @@ from typing import Final
 from heliosd.errors import SqlError
 from heliosd.sql.bind.names import require_rel, row_fields
 from heliosd.sql.bind.state import Level
-from heliosd.sql.bound import Expr, FieldSelect, RowConstructor
+from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, SubLink
+from heliosd.sql.bound import SubLinkKind as BoundKind
+from heliosd.sql.bound.walk import output_columns
 from heliosd.sql.tree import expressions as tree_expressions
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import Indirection, Star, StarStep
@@ -43,7 +45,7 @@ def bind_targets(level: Level, targets: Sequence[ResultTarget]) -> list[Entry]:
             )
         else:
             expression = level.expression(value)
-            entries.append(Entry(expression, target.name or figure_name(value), value))
+            entries.append(Entry(expression, target.name or _shown(value, expression), value))
     return entries
 
 
@@ -90,6 +92,13 @@ def _row_star(level: Level, tree: Indirection) -> list[tuple[str, Expr]]:
         (name, FieldSelect(value, index, name, oid, typmod, collation))
         for index, (name, oid, typmod, collation) in enumerate(fields)
     ]
+
+
+def _shown(tree: Expression, bound: Expr) -> str:
+    """As `figure_name`; a subquery's output has its name by now."""
+    if isinstance(bound, SubLink) and bound.kind is BoundKind.EXPR:
+        return output_columns(bound.query)[0][0]
+    return figure_name(tree)
 
 
 def figure_name(tree: Expression) -> str:
