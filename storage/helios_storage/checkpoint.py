@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 from helios_storage.cache import Cache
 from helios_storage.commit import Commits, LargeCommit, PublishedRoots
 from helios_storage.errors import StorageError
-from helios_storage.garbage import Garbage, inner_ids, own_pieces, tree_ids, with_lists
+from helios_storage.garbage import Garbage, inner_ids, tree_ids, with_lists
 from helios_storage.options import StorageOptions
 from helios_storage.page import PAGE_BYTES, Chunk, EditToken, Leaf, Ref, children_of
 from helios_storage.page_writer import Done, PageWriter, Steps
@@ -77,6 +77,7 @@ class Checkpointer:
         self._started = monotonic()
         self._begun_lsn: int = state.record.lsn  # what was durable when the last one began
         self._is_filling = False
+        self._dropped: list[tuple[int, TreeRoot]] = []  # trees whose pages are still stored
         self.pages = PageWriter(
             store, cache, scheduler, options, state.record.next_page_id, self.start_if_due
         )
@@ -126,8 +127,10 @@ class Checkpointer:
     def _is_idle(self) -> bool:
         return not self.pages.is_running and not self.pages.is_closed
 
-    def on_publish(self, replaced: list[Ref], lsn: Lsn) -> None:
-        """A commit was published."""
+    def on_publish(self, replaced: list[Ref], dropped: list[TreeRoot], lsn: Lsn) -> None:
+        """A commit was published that replaced these pages and dropped these trees."""
+        if dropped:
+            self._dropped += [(lsn, tree) for tree in dropped]
         if replaced:
             unstored = self.garbage.replaced(replaced, lsn, self._roots.durable.lsn)
             if unstored:
@@ -254,6 +257,7 @@ class Checkpointer:
             raise
         pages.settle()
         garbage.add(dropped, root.lsn)
+        self._dropped = [pair for pair in self._dropped if pair[0] > root.lsn]
         self._state = CheckpointState(record, root)
         self._commits.forget_large(root.lsn)
 
@@ -268,15 +272,19 @@ class Checkpointer:
         for ref in refs:
             for _ in _walk_changed(ref, levels):
                 pass
-        fresh = {id(ref) for level in levels for ref in level}
+        # Looked at before anything is stored: afterwards pages may be evicted.
+        own: list[tuple[Ref, Any]] = [(ref, ref.page) for level in levels for ref in level]
+        own = [(ref, page) for ref, page in own if page.token in large.tokens]
+        pieces = [ref for ref, page in own if type(page) is Chunk]
+        others = [ref for ref, page in own if type(page) is not Chunk]
+        values = [(ref, list(page.large)) for ref, page in own if type(page) is Leaf and page.large]
+        del own
         for level in levels:
             yield from self.pages.store_pages(sealer, level)
-        for ref in (ref for level in levels for ref in level):
-            page: Any = ref.page
-            if page.token in large.tokens and type(page) is not Chunk:
-                large.page_ids.append(ref.page_id)
-                if type(page) is Leaf and page.large:
-                    large.values[ref.page_id] = own_pieces(page.large, large.tokens, fresh)
+        large.pieces.update(int(ref.page_id) for ref in pieces)
+        large.page_ids += [ref.page_id for ref in others]
+        for ref, held in values:
+            large.values[ref.page_id] = [v.page_id for v in held if v.page_id in large.pieces]
         yield from self.pages.commit()
 
     # ------------------------------------------------------------------ finding
@@ -299,15 +307,11 @@ class Checkpointer:
         return levels
 
     def _dropped_trees(self, root: DatabaseRoot) -> Generator[None, None, list[int]]:
-        """Ids of all pages of trees that the last root had and this one has not."""
+        """Ids of all pages of the trees that commits up to this root have dropped."""
         ids: list[int] = []
-        for number, bucket in self._state.buckets.items():
-            now = root.buckets.get(number, {})
-            if now is bucket:
-                continue
-            for slot, tree in bucket.items():
-                if slot not in now and not tree.spec.temporary:
-                    ids += yield from self.pages.in_thread(partial(tree_ids, self._cache, tree))
+        for lsn, tree in self._dropped:
+            if lsn <= root.lsn:
+                ids += yield from self.pages.in_thread(partial(tree_ids, self._cache, tree))
         return ids
 
     def _left_behind(self, root: DatabaseRoot) -> Generator[None, None, list[int]]:

@@ -24,7 +24,7 @@ from helios_storage.log import LogWriter
 from helios_storage.options import StorageOptions
 from helios_storage.page import Change, EditToken, Ref
 from helios_storage.record import RecordKind, encode_record
-from helios_storage.root import DatabaseRoot, Roots
+from helios_storage.root import DatabaseRoot, Roots, TreeRoot
 from helios_storage.scheduler import Event, InlineScheduler, Scheduler
 from helios_storage.spec import Lsn
 
@@ -42,17 +42,20 @@ class PublishedRoots(Roots):
 
     def __init__(self, root: DatabaseRoot) -> None:
         super().__init__(root)
-        self.on_publish: Callable[[list[Ref], Lsn], None] | None = None
+        self.on_publish: Callable[[list[Ref], list[TreeRoot], Lsn], None] | None = None
 
     def publish(self, root: DatabaseRoot, lsn: Lsn) -> None:
-        """Make `root` the newest, hand on the Refs that it replaced, let the sync begin."""
+        """Make `root` the newest, hand on what it no longer uses, let the sync begin."""
         super().publish(root, lsn)
         token = root.token
         replaced = token.replaced
         if replaced:
             token.replaced = []
+        dropped = root.dropped
+        if dropped:
+            root.dropped = []
         if self.on_publish is not None:
-            self.on_publish(replaced, lsn)
+            self.on_publish(replaced, dropped, lsn)
 
 
 class _Batch:
@@ -69,18 +72,19 @@ class _Batch:
 class LargeCommit:
     """A transaction that reached the disk before its commit: parts in the log, spilled pages."""
 
-    __slots__ = ("first_lsn", "lsn", "page_ids", "tokens", "values")
+    __slots__ = ("first_lsn", "lsn", "page_ids", "pieces", "tokens", "values")
 
     def __init__(self) -> None:
         self.tokens: set[EditToken] = set()  # of its private pages
         self.first_lsn: Lsn | None = None  # where its first part begins
         self.page_ids: list[int] = []  # leaves and inner pages
-        self.values: dict[int, list[int]] = {}  # leaf -> pieces of large values stored with it
+        self.pieces: set[int] = set()  # of its large values
+        self.values: dict[int, list[int]] = {}  # leaf -> its large values, those in `pieces`
         self.lsn: Lsn | None = None  # of its commit
 
     def all_ids(self) -> list[int]:
         """Every page of its own that was stored."""
-        return [*self.page_ids, *(number for ids in self.values.values() for number in ids)]
+        return [*self.page_ids, *self.pieces]
 
     def is_in(self, lsn: Lsn) -> bool:
         """Whether a root at `lsn` has it."""

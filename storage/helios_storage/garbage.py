@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
 
 from helios_storage.cache import Cache
-from helios_storage.page import EditToken, Inner, Ref, children_of
+from helios_storage.page import Inner, Ref, children_of
 from helios_storage.page_writer import LIST_BIT
 from helios_storage.root import TreeRoot
 from helios_storage.spec import Lsn
@@ -78,19 +77,6 @@ class Garbage:
         return sum(len(group) for _, group in self._dropped)
 
 
-def own_pieces(refs: list[Ref], tokens: set[EditToken], fresh: set[int]) -> list[int]:
-    """Ids of the pieces of large values that were stored just now and are a transaction's own."""
-    ids: list[int] = []
-    pending = [ref for ref in refs if id(ref) in fresh]
-    while pending:
-        ref = pending.pop()
-        page: Any = ref.page
-        if page.token in tokens:
-            ids.append(ref.page_id)
-            pending += [child for child in page.children or () if id(child) in fresh]
-    return ids
-
-
 def inner_ids(cache: Cache, tree: TreeRoot) -> list[int]:
     """The page ids of a tree that inner pages tell; no leaf is read."""
     ids: list[int] = []
@@ -117,9 +103,8 @@ def tree_ids(cache: Cache, tree: TreeRoot) -> list[int]:
     reads_leaves = any(shape in "tb" for shape in spec.shapes)
     while refs:
         ref = refs.pop()
-        if not ref.page_id:
-            continue
-        ids.append(ref.page_id)
+        if ref.page_id:
+            ids.append(ref.page_id)
         page = ref.page or cache.read_page(ref, spec)
         children = children_of(page)
         if type(page) is Inner and not reads_leaves:

@@ -117,6 +117,8 @@ class LargeCommits:
             return join_behind(tree, delta.rows, edit)
         for leaf in leaves_of(delta.rows, self._shared.pages):
             rows = read_rows(leaf, delta.rows.spec, self._shared.pages)
+            if leaf.large:
+                edit.token.replaced += leaf.large  # built anew in the leaves that are changed
             tree = self._put_leaf(tree, list(leaf.keys), rows, transaction.xid, edit)
             self._shared.scheduler.check_slice()
             self._shared.store_early(transaction.xid, edit.token, [tree.ref])

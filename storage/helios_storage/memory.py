@@ -61,6 +61,7 @@ class MemoryRoots(Roots):
     def publish(self, root: DatabaseRoot, lsn: Lsn) -> None:
         super().publish(root, lsn)
         root.token.replaced.clear()
+        root.dropped.clear()
         if self.durable is not root:
             self.make_durable(self.cut())
 

@@ -36,13 +36,15 @@ class TreeRoot:
 class DatabaseRoot:
     """All trees at one moment. `pins` counts its readers; `lsn` the last commit that is in it."""
 
-    __slots__ = ("_owned", "buckets", "lsn", "pins", "token")
+    __slots__ = ("_owned", "buckets", "dropped", "lsn", "pins", "token")
 
     def __init__(self, buckets: dict[int, dict[int, TreeRoot]], lsn: Lsn) -> None:
         self.buckets = buckets
         self.lsn = lsn
         self.pins = 0
         self.token = EditToken()
+        self.dropped: list[TreeRoot] = []
+        """Trees taken out since durability was last told of it: their pages are to be deleted."""
         self._owned: set[int] = set()
 
     def tree(self, tree_id: int) -> TreeRoot:
@@ -92,6 +94,7 @@ class DatabaseRoot:
             return None
         bucket = self._bucket(number)
         tree = bucket.pop(tree_id & BUCKET_MASK)
+        self.dropped.append(tree)
         if not bucket:
             del self.buckets[number]
             self._owned.discard(number)

@@ -25,6 +25,7 @@ from helios_storage.options import StorageOptions
 from helios_storage.page import Ref
 from helios_storage.page_writer import LIST_BIT, PageWriter
 from helios_storage.recovery import Recovered, recover
+from helios_storage.root import TreeRoot
 from helios_storage.scheduler import Event, Scheduler
 from helios_storage.seal import PageOpener, StoreIdentity
 from helios_storage.sequences import Sequences
@@ -90,7 +91,8 @@ class Storage:
         )
         garbage = self.checkpointer.garbage
         garbage.add(_orphans(store, self.checkpointer.pages), recovered.record.lsn)
-        garbage.replaced(recovered.replaced, recovered.root.lsn, recovered.root.lsn)
+        self.checkpointer.on_publish(recovered.replaced, recovered.root.dropped, recovered.root.lsn)
+        recovered.root.dropped = []
         self.roots.on_publish = self._on_publish
         self.commits.on_abandon = self.checkpointer.on_abandon
         self.commits.on_synced = self.checkpointer.on_synced
@@ -227,8 +229,8 @@ class Storage:
 
     # ------------------------------------------------------------------ inside
 
-    def _on_publish(self, replaced: list[Ref], lsn: Lsn) -> None:
-        self.checkpointer.on_publish(replaced, lsn)
+    def _on_publish(self, replaced: list[Ref], dropped: list[TreeRoot], lsn: Lsn) -> None:
+        self.checkpointer.on_publish(replaced, dropped, lsn)
         self.commits.published()
 
     def _counters(self) -> Counters:

@@ -429,6 +429,8 @@ def join_leaves(left: Leaf, right: Leaf, token: EditToken) -> Leaf:
 def widen_leaf(leaf: Leaf, spec: TreeSpec, pages: PageSource) -> None:
     """Give an owned leaf the columns that were added since it was written."""
     rows = read_rows(leaf, spec, pages)
+    if leaf.large and leaf.token is not None:
+        leaf.token.replaced += leaf.large
     wide = layout_of(spec.shapes)
     leaf.layout = wide
     leaf.heap = b""
