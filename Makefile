@@ -1,6 +1,6 @@
 # heliosd: `make run` and `make test` work on a fresh machine (Python 3.11 and make only).
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON ?= $(shell bash tests/find_python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= ./data
