@@ -158,12 +158,13 @@ def _split(text: str) -> list[tuple[str, str]]:
 
 
 _ISO_T: Final = re.compile(r"(?<=\d)[tT](?=\d)")
+_HALF_OFFSET: Final = re.compile(r"(?<=[ap]m)(?=[+-]\d)", re.IGNORECASE)
 _LETTER_SUFFIX: Final = re.compile(r"(?<=\d)(?=(?:am|pm|bc|ad|z|utc|gmt)\b)", re.IGNORECASE)
 
 
 def _separate_t(text: str) -> str:
     """Puts a space where ISO 8601 has T, and before letters stuck to a time."""
-    return _LETTER_SUFFIX.sub(" ", _ISO_T.sub(" ", text, count=1))
+    return _HALF_OFFSET.sub(" ", _LETTER_SUFFIX.sub(" ", _ISO_T.sub(" ", text, count=1)))
 
 
 def _read_time(moment: Moment, token: str, text: str) -> None:
@@ -215,41 +216,35 @@ def _read_number(moment: Moment, token: str, text: str, order: str) -> None:
             return
         if fraction and (moment.julian is not None or whole == ""):
             raise _bad(text)
-        if len(whole) <= 4 and fraction.isdigit() and moment.year is None and len(fraction) == 3:
+        if len(whole) <= 6 and fraction.isdigit() and moment.year is None and len(fraction) == 3:
             moment.year, moment.day_of_year = int(whole), int(fraction)
             return
         raise _bad(text)
-    if len(whole) > 4 or (moment.has_date and moment.day is not None) or moment.julian is not None:
+    if len(whole) >= 6 or _is_dated(moment):
         _read_packed(moment, whole, text)
     else:
         _place_number(moment, whole, text, order)
 
 
+def _is_dated(moment: Moment) -> bool:
+    """Whether the date is complete: a number is a time then."""
+    return (
+        moment.julian is not None
+        or moment.day_of_year is not None
+        or (moment.year is not None and moment.day is not None)
+    )
+
+
 def _read_packed(moment: Moment, digits: str, text: str) -> None:
     """A run of digits: a date, a time, or both."""
-    dated = moment.julian is not None or (moment.year is not None and moment.day is not None)
-    if not dated:
+    if not _is_dated(moment):
         if len(digits) == 14:
             _read_packed(moment, digits[:8], text)
             _read_packed(moment, digits[8:], text)
-        elif len(digits) >= 8:
-            moment.year, moment.month, moment.day = (
-                int(digits[:-4]),
-                int(digits[-4:-2]),
-                int(digits[-2:]),
-            )
-        elif len(digits) == 7:
-            moment.year, moment.day_of_year = int(digits[:4]), int(digits[4:])
-        elif len(digits) == 6:
-            moment.year, moment.month, moment.day = (
-                int(digits[:2]),
-                int(digits[2:4]),
-                int(digits[4:]),
-            )
-            moment.two_digit_year = True
-        elif len(digits) == 5:
-            moment.year, moment.day_of_year = int(digits[:2]), int(digits[2:])
-            moment.two_digit_year = True
+        elif len(digits) >= 6 and moment.month is None:
+            moment.year = int(digits[:-4])
+            moment.month, moment.day = int(digits[-4:-2]), int(digits[-2:])
+            moment.two_digit_year = len(digits) == 6
         else:
             raise _bad(text)
         return

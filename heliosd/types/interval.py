@@ -102,17 +102,27 @@ class _Sum:
         self.months, self.days, self.us = -self.months, -self.days, -self.us
 
 
+def _field_overflow(text: str) -> SqlError:
+    return SqlError("22015", f'interval field value out of range: "{text}"')
+
+
 def _clock(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
     parts = text.lstrip("+-").split(":")
     hours, minutes = int(parts[0] or 0), int(parts[1])
     seconds = Decimal(parts[2]) if len(parts) > 2 else Decimal(0)
     if minutes > 59 or seconds >= 61:
-        raise SqlError("22008", f'interval field value out of range: "{text}"')
+        raise _field_overflow(text)
     return sign * (hours * US_PER_HOUR + minutes * US_PER_MINUTE + round(seconds * US_PER_SECOND))
 
 
-def parse_interval(text: str, default_unit: str = "second") -> Interval:
+# In SQL's own form one sign at the front is every field's.
+_ONE_SIGN: Final = re.compile(r"\s*-[^+\s]*(?:\s+[^+\-\s][^\s]*)+\s*")
+
+
+def parse_interval(
+    text: str, default_unit: str = "second", *, sql_standard: bool = False
+) -> Interval:
     """PostgreSQL's, SQL's and ISO 8601's forms. 22007, 22008.
 
     A bare number at the end counts `default_unit`s: INTERVAL '5' DAY.
@@ -120,6 +130,9 @@ def parse_interval(text: str, default_unit: str = "second") -> Interval:
     stripped = text.strip()
     if stripped[:1] == "P" or stripped[:2] in ("-P", "+P"):
         return _parse_iso(stripped, text)
+    if sql_standard and _ONE_SIGN.fullmatch(text) and stripped[-3:].lower() != "ago":
+        rest = parse_interval(stripped[1:], default_unit)
+        return check_interval(-rest[0], -rest[1], -rest[2])
     total = _Sum()
     at = 0
     pending: Decimal | None = None
@@ -158,6 +171,8 @@ def parse_interval(text: str, default_unit: str = "second") -> Interval:
             years, _, months = match["years"].lstrip("+-").partition("-")
             sign = -1 if match["years"].startswith("-") else 1
             claim(_UNITS["year"], _UNITS["month"])
+            if int(months) > 11:
+                raise _field_overflow(text)
             total.months += sign * (int(years) * 12 + int(months))
         else:
             if pending is not None:  # SQL's day-time form: 3 4:05:06
@@ -358,9 +373,11 @@ def _typmod_out(typmod: int) -> str:
 
 
 def _input(text: str, typmod: int, ctx: EvalContext) -> Interval:
+    standard = ctx.styles.interval_style == "sql_standard"
     if typmod < 0:
-        return parse_interval(text)
-    return _fit(parse_interval(text, _smallest_field(typmod)), typmod, explicit=False)
+        return parse_interval(text, sql_standard=standard)
+    unit = _smallest_field(typmod)
+    return _fit(parse_interval(text, unit, sql_standard=standard), typmod, explicit=False)
 
 
 def _smallest_field(typmod: int) -> str:
