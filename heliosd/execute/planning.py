@@ -24,6 +24,7 @@ from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bound import Delete, Insert, Param, Update, Var
 from heliosd.sql.bound.walk import substitute
+from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree.base import QualifiedName
 from heliosd.sql.tree.expressions import ColumnRef, ParameterRef
 from heliosd.sql.tree.modify import ColumnTarget, Overriding
@@ -34,6 +35,7 @@ from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics
+    from heliosd.execute.context import ExecutionContext
     from heliosd.plan.physical import PhysicalNode
     from heliosd.sql.bind.state import BindScope
     from heliosd.sql.bound import BoundStatement, Expr
@@ -116,7 +118,9 @@ class PlanServices:
                 index = table.index_by_oid(constraint.index)
                 assert index is not None, constraint.name
                 schema = self.schema_name(child)
-                found.append(ReferencedAction(constraint, words, child, schema, index, self))
+                found.append(
+                    ReferencedAction(constraint, words, child, schema, index, self, prepare_action)
+                )
         return sorted(found, key=lambda action: action.constraint.oid)
 
 
@@ -157,6 +161,14 @@ def prepare_bound(
         plan=chosen,
         privileges=bound.privileges,
     )
+
+
+def prepare_action(ctx: ExecutionContext, text: str, types: tuple[int, ...]) -> Program:
+    """The program of what a foreign key entails."""
+    services = ctx.services
+    scope = services.bind_scope(types)
+    (statement,) = parse_statements(text)
+    return prepare_bound(bind_statement(statement, scope), scope, services.storage.row_count)
 
 
 def plan_bound(

@@ -15,7 +15,6 @@ from helios_storage.locks import LockPolicy, LockStrength
 from heliosd.errors import SqlError
 from heliosd.execute.key_codec import codec_for
 from heliosd.execute.program import PlanIsStale
-from heliosd.sql.parser import parse_statements
 from heliosd.types.quoting import quote_identifier
 from heliosd.types.registry import KeyKind
 
@@ -34,6 +33,9 @@ SET_NULL: Final = "n"
 SET_DEFAULT: Final = "d"
 
 _BPCHAR: Final = 1042
+
+PrepareAction = Callable[["ExecutionContext", str, tuple[int, ...]], "Program"]
+"""Makes the program of a text that this room wrote, with parameters of these types."""
 
 Change = tuple[tuple[Any, ...], tuple[Any, ...] | None]
 """(old key, new key): of the referenced row; no new key: it was deleted."""
@@ -194,6 +196,7 @@ class ReferencedAction:
         child_schema: str,
         index: Index,
         types: Types,
+        prepare: PrepareAction,
     ) -> None:
         self.constraint = constraint
         self.parent = parent
@@ -201,6 +204,7 @@ class ReferencedAction:
         self.child_schema = child_schema
         self.slots = tuple(attnum - 1 for attnum in constraint.referenced_columns)
         self._lookup = KeyLookup(parent.table, index, self.slots, types)
+        self._prepare = prepare
         self._programs: dict[str, Program] = {}
 
     def run(self, ctx: ExecutionContext, changes: Sequence[Change]) -> None:
@@ -277,8 +281,8 @@ class ReferencedAction:
         types = tuple(table.columns[slot].type_oid for slot in self.slots)
         if kind == "update":
             types += types
-        (statement,) = parse_statements(self._text(kind))
-        program = services.prepare(statement, types)
+        # As PostgreSQL, under no row security and with nobody's privileges but the constraint's.
+        program = self._prepare(ctx, self._text(kind), types)
         self._programs[kind] = program
         return program
 

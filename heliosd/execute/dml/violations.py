@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from heliosd.errors import SqlError
+from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Constraint, Index, Table
     from heliosd.execute.context import ExecutionContext
     from heliosd.execute.expressions import Types
+    from heliosd.types.registry import SqlType
 
 VALUE_CHARACTERS_MAX = 64
 """PostgreSQL cuts the values in a failing row's DETAIL after so many bytes."""
@@ -19,18 +21,22 @@ VALUE_CHARACTERS_MAX = 64
 class TableWords:
     """A table as its violations name it: schema, names, how values are shown."""
 
-    __slots__ = ("schema", "table", "types")
+    __slots__ = ("registry", "schema", "table")
 
     def __init__(self, table: Table, schema: str, types: Types) -> None:
         self.table = table
         self.schema = schema
-        self.types = types
+        # Not `types` itself: it knows the session that prepared, programs outlive sessions.
+        self.registry = types.registry
 
     def shown(self, ctx: ExecutionContext, column: int, value: Any) -> str:
         """A value of a column (0-based) as text."""
         if value is None:
             return "null"
-        return self.types.type(self.table.columns[column].type_oid).output(value, ctx.eval)
+        return self._kind(self.table.columns[column].type_oid).output(value, ctx.eval)
+
+    def _kind(self, oid: int) -> SqlType:
+        return self.registry.by_oid[value_type_of(oid)]
 
     def failing_row(self, ctx: ExecutionContext, row: Sequence[Any]) -> str:
         """`Failing row contains (1, null, ...).`"""
@@ -88,7 +94,7 @@ class TableWords:
     ) -> NoReturn:
         """23505. `texts` name the key's columns or expressions, `types` are their oids."""
         shown = ", ".join(
-            "null" if v is None else self.types.type(t).output(v, ctx.eval)
+            "null" if v is None else self._kind(t).output(v, ctx.eval)
             for v, t in zip(values, types, strict=True)
         )
         constraint = self.table.constraint_by_oid(index.constraint) if index.constraint else None

@@ -14,6 +14,8 @@ from heliosd.execute.planning import PlanServices, plan_bound
 from heliosd.execute.program import CommandResult, ResultColumn, Row
 from heliosd.execute.utility.evaluate import evaluate_as
 from heliosd.execute.utility.registry import runs
+from heliosd.security.authorize import check_privileges
+from heliosd.security.rewrite import secure
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query
@@ -156,7 +158,9 @@ def plan_statement(statement: Statement, session: SessionServices) -> Planned | 
     start = time.perf_counter()
     scope = session.bind_scope(types)
     services = PlanServices(scope, session.storage.row_count)
-    root, outputs = plan_bound(bind_statement(statement, scope), services)
+    bound = secure(bind_statement(statement, scope), scope.catalog, scope.role)
+    check_privileges(scope.catalog, scope.role, bound.privileges)
+    root, outputs = plan_bound(bound, services)
     return Planned(root, outputs, services, parameters, time.perf_counter() - start)
 
 
