@@ -249,13 +249,11 @@ class _Replay:
         if not leaf.keys:
             return  # all of its rows were deleted again by the transaction that wrote them
         fold = self._folds.setdefault(change.tree_id, _Fold())
-        if fold.rows:
+        is_behind = self._is_behind(fold, tree, leaf)
+        if is_behind and fold.rows:
             self._apply(change.tree_id)
             tree = self._root.tree(change.tree_id)
-        if fold.runs:
-            is_behind = fold.runs[-1].keys[-1] < leaf.keys[0]
-        else:
-            is_behind = not tree.ref.count or last_key_now(tree, self._pages) < leaf.keys[0]
+            is_behind = self._is_behind(fold, tree, leaf)
         if is_behind:
             leaf.token = self._edit.token
             fold.runs.append(leaf)
@@ -265,6 +263,12 @@ class _Replay:
             for key, writer, row in zip(leaf.keys, leaf.writers, rows, strict=True):
                 fold.rows[key] = (writer, row)
             self._folded += len(rows)
+
+    def _is_behind(self, fold: _Fold, tree: TreeRoot, leaf: Leaf) -> bool:
+        """Whether a leaf's rows come behind all that the tree has so far."""
+        if fold.runs:
+            return bool(fold.runs[-1].keys[-1] < leaf.keys[0])
+        return not tree.ref.count or bool(last_key_now(tree, self._pages) < leaf.keys[0])
 
     def _apply_all(self) -> None:
         for tree_id in list(self._folds):
