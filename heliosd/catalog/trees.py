@@ -18,7 +18,6 @@ from heliosd.catalog.objects import CatalogObject
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
     from helios_storage.transaction import Transaction
-
     from heliosd.catalog.lookup import SharedCatalog
 
 CATALOG_TREE: Final = TreeId(1)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from helios_storage.storage import Storage
-
 from helios_storage.directory import write_file_synced
 from helios_storage.errors import NoSuchTree
+from helios_storage.storage import Storage
 from heliosd.catalog import bootstrap
 from heliosd.catalog.trees import CATALOG_SPEC
 from heliosd.security.passwords import stored_password

@@ -9,7 +9,6 @@ from helios_storage.locks import LockOwner, LockPolicy, TableLockMode
 
 if TYPE_CHECKING:
     from helios_storage.storage import Storage
-
     from helios_storage.transaction import Transaction
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from helios_storage.storage import Storage
-
     from heliosd.functions.registry import FunctionRegistry
     from heliosd.settings.registry import SettingsRegistry
     from heliosd.types.registry import TypeRegistry
