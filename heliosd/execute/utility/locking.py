@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
 
 _MODES: Final = {word: TableLockMode[word.name] for word in TableLockWord}
-_READ: Final = "rawdD"
+_READ: Final = "r"
 _WRITE: Final = "awdD"
 _STRONG: Final = "wdD"
 
