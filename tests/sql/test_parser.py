@@ -72,6 +72,8 @@ def test_precedence(text: str, expected: object) -> None:
         ("select 1 +", "syntax error at end of input", 11),
         ("select 1 + from t", 'syntax error at or near "from"', 12),
         ("select a < b < c", 'syntax error at or near "<"', 14),
+        ("select interval(3) 5", 'syntax error at or near "5"', 20),
+        ("alter table t", "syntax error at end of input", 14),
         ("select f(1)[1]", 'syntax error at or near "["', 12),
         ("select * from (select 1)", "subquery in FROM must have an alias", 15),
         ("select 1 limit 1, 2", "LIMIT #,# syntax is not supported", 10),

@@ -51,8 +51,11 @@ class Cursor:
         return self.starts[self.index] + 1
 
     def advance(self) -> None:
-        """Go to the next token."""
-        self.index = index = self.index + 1
+        """Go to the next token; there is none behind the end, which then is an error."""
+        index = self.index + 1
+        if index == len(self.kinds):
+            self.fail()
+        self.index = index
         self.kind = self.kinds[index]
 
     def peek(self, ahead: int = 1) -> str:

@@ -168,6 +168,8 @@ class ExpressionParser(OperatorParser):
         return self._indirected(reference) if self.kind == "[" else reference
 
     def _typed_literal(self, type_name: TypeName) -> Expression:
+        if self.kind != "SCONST":
+            self.fail()
         literal = self._string_constant()
         return TypeCast(type_name.position, literal, type_name)
 
