@@ -276,7 +276,9 @@ class _CsvSplitter:
         if options.escape != options.quote:
             inside = rf"(?:{escape}[{quote}{escape}]|[^{quote}{escape}]|{escape})*"
         self._field = re.compile(
-            rf"((?:[^{quote}{mark}\r\n]++|{quote}{inside}{quote})*+)({mark}|\r\n|\n|\r|\Z)",
+            # The outer repeat is not possessive: Python 3.11.2 loses its place when a possessive
+            # one ends inside another (an open quote would pass for a closed one).
+            rf"((?:[^{quote}{mark}\r\n]++|{quote}{inside}{quote})*)({mark}|\r\n|\n|\r|\Z)",
             re.DOTALL,
         )
         self._quoted = re.compile(rf"{quote}({inside}){quote}", re.DOTALL)
@@ -308,7 +310,7 @@ class _CsvSplitter:
     def _slow_end(self, data: bytes) -> int:
         """With an escape of its own, quotes must be read from the start."""
         pattern = re.compile(
-            rb"(?:[^%b\n]++|%b(?:%b.|[^%b])*+%b)*+\n"
+            rb"(?:[^%b\n]++|%b(?:%b.|[^%b])*+%b)*\n"
             % tuple(
                 re.escape(c.encode())
                 for c in (self._quote, self._quote, self._escape, self._quote, self._quote)
