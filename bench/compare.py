@@ -183,6 +183,7 @@ def main() -> None:
     results = compare(options)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     path = Path(__file__).parent / "results" / f"{stamp}.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     print(f"written: bench/results/{path.name}")
 
