@@ -165,7 +165,6 @@ def _insert_or(
     with writer.block("else:"):
         with writer.block(f"if {existing} in {touched}:"):
             writer.line(f"{c.slot(affected_twice)}()")
-        writer.line(f"{touched}.add({existing})")
         strength = lock_strength(work.parts, conflict.assignments)
         words = lock_words(c, at, strength)
         row, changed, key = c.module.name("r"), c.module.name("v"), c.module.name("v")
@@ -180,6 +179,7 @@ def _insert_or(
             here = whole_row_of(c, work.table, conflict.existing_rel, here)
             here = whole_row_of(c, work.table, conflict.excluded_rel, here)
             with c.filtered(() if conflict.where is None else (conflict.where,), here):
+                writer.line(f"{touched}.add({existing})")
                 change_row(
                     c,
                     work,
