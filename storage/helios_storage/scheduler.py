@@ -65,9 +65,7 @@ class Scheduler(Protocol):
     def run_in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run `function`, which must release the GIL, in a thread; suspend until it is done."""
 
-    def start_in_thread(
-        self, function: Callable[..., Result], *args: Any
-    ) -> Callable[[], Result]:
+    def start_in_thread(self, function: Callable[..., Result], *args: Any) -> Callable[[], Result]:
         """As `run_in_thread`, but goes on at once; the returned function waits for the result."""
 
     def check_slice(self) -> None:
@@ -93,9 +91,7 @@ class InlineScheduler:
     def run_in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
         return function(*args)
 
-    def start_in_thread(
-        self, function: Callable[..., Result], *args: Any
-    ) -> Callable[[], Result]:
+    def start_in_thread(self, function: Callable[..., Result], *args: Any) -> Callable[[], Result]:
         result = function(*args)
         return lambda: result
 

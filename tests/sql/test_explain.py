@@ -54,9 +54,7 @@ def plan(connection: psycopg.Connection, statement: str) -> str:
         ("UPDATE t SET f = 0 WHERE id = 3", "Update on t"),
     ],
 )
-def test_access_paths(
-    connection: psycopg.Connection, statement: str, expected: str
-) -> None:
+def test_access_paths(connection: psycopg.Connection, statement: str, expected: str) -> None:
     """The node that must be in the plan."""
     assert expected in plan(connection, statement)
 
@@ -105,9 +103,7 @@ def test_verbose_shows_the_program_without_text_of_the_user(
         ("EXPLAIN (TIMING) SELECT 1", "22023"),
     ],
 )
-def test_refused_options(
-    connection: psycopg.Connection, statement: str, sqlstate: str
-) -> None:
+def test_refused_options(connection: psycopg.Connection, statement: str, sqlstate: str) -> None:
     with pytest.raises(psycopg.Error) as caught:
         connection.execute(statement)
     assert caught.value.sqlstate == sqlstate
