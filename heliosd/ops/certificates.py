@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from helios_storage.directory import write_file_synced
 
 AUTHORITY_DAYS: Final = 3650
 SERVER_DAYS: Final = 825
@@ -45,15 +46,15 @@ def ensure_local_certificate(directory: Path, hosts: tuple[str, ...]) -> Certifi
     assert files.root is not None
     if not authority_key_path.exists() or not files.root.exists():
         key, certificate = _make_authority()
-        _write_private(authority_key_path, _key_pem(key))
-        _write_public(files.root, certificate.public_bytes(serialization.Encoding.PEM))
+        write_file_synced(authority_key_path, _key_pem(key))
+        write_file_synced(files.root, certificate.public_bytes(serialization.Encoding.PEM))
     if _needs_server_certificate(files):
         authority_key = serialization.load_pem_private_key(authority_key_path.read_bytes(), None)
         assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
         authority = x509.load_pem_x509_certificate(files.root.read_bytes())
         key, certificate = _make_server(authority_key, authority, hosts)
-        _write_private(files.private_key, _key_pem(key))
-        _write_public(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+        write_file_synced(files.private_key, _key_pem(key))
+        write_file_synced(files.certificate, certificate.public_bytes(serialization.Encoding.PEM))
     return files
 
 
@@ -156,23 +157,3 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    _write(path, content, 0o600)
-
-
-def _write_public(path: Path, content: bytes) -> None:
-    _write(path, content, 0o644)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Whole or not at all: a new file takes the name when it is on disk."""
-    scratch = path.with_suffix(path.suffix + ".new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    scratch.rename(path)

@@ -8,45 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
 from typing import Final
 
 import h11
 
 from heliosd.observe.metrics import Metrics
+from heliosd.session.buckets import Buckets
 
 Answer = tuple[int, str, bytes]
 _REQUEST_BYTES_MAX: Final = 16384
 _IDLE_S: Final = 15.0
-_ADDRESSES_MAX: Final = 4096
 _TEXT: Final = "text/plain; charset=utf-8"
-
-
-class AddressBuckets:
-    """Token buckets by address: `rate` a second, `burst` at once; the least recent one goes."""
-
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def take(self, address: str) -> float:
-        """0 when the request may go on, else the seconds until it may."""
-        now = monotonic()
-        tokens, at = self._buckets.pop(address, (float(self._burst), now))
-        tokens = min(float(self._burst), tokens + (now - at) * self._rate)
-        if len(self._buckets) >= _ADDRESSES_MAX:
-            self._buckets.pop(next(iter(self._buckets)))
-        wait = 0.0 if tokens >= 1 else (1 - tokens) / self._rate
-        self._buckets[address] = (tokens - 1 if wait == 0 else tokens, now)
-        return wait
 
 
 class HttpServer:
     """The HTTP side of one server; `readiness` answers None or why it is not ready."""
 
     def __init__(
-        self, metrics: Metrics, readiness: Callable[[], str | None], buckets: AddressBuckets
+        self, metrics: Metrics, readiness: Callable[[], str | None], buckets: Buckets
     ) -> None:
         self._metrics = metrics
         self._readiness = readiness
@@ -115,7 +94,7 @@ class HttpServer:
             else:
                 return False
         assert request is not None
-        wait = self._buckets.take(address)
+        wait = self._buckets.take(self._buckets.bucket(address))
         method = request.method.decode("ascii")
         headers = []
         if wait:

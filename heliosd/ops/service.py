@@ -31,7 +31,7 @@ from heliosd.observe.log import Log
 from heliosd.observe.metrics import Metrics
 from heliosd.ops.certificates import CertificateFiles, ensure_local_certificate, local_hosts
 from heliosd.ops.first_start import PASSWORD_FILE_NAME, FirstStart, has_catalog, make_first_objects
-from heliosd.ops.http import AddressBuckets, HttpServer
+from heliosd.ops.http import HttpServer
 from heliosd.security.passwords import Challenger
 from heliosd.server.listener import Listener, ListenerOptions
 from heliosd.server.tls import build_tls_server
@@ -217,8 +217,12 @@ class Service:
 
     def _http(self, storage: Storage) -> HttpServer:
         value = self._configuration.value
-        rate = value(S.http_max_requests) / value(S.window_duration)
-        buckets = AddressBuckets(rate, value(S.http_burst_capacity))
+        limit = RateLimit(
+            value(S.http_max_requests),
+            float(value(S.window_duration)),
+            value(S.http_burst_capacity),
+        )
+        buckets = Buckets(limit)
 
         def readiness() -> str | None:
             if self._stopping:
