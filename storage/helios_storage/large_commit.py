@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from helios_storage.layout import layout_of
-from helios_storage.page import Change, CommitLog, EditToken, LeafRun, PageSource, Ref, encode_page
+from helios_storage.page import (
+    Change,
+    CommitLog,
+    EditToken,
+    LeafRun,
+    PageSource,
+    Ref,
+    SteadyPages,
+    encode_page,
+)
 from helios_storage.reader import read_rows, reader_of
 from helios_storage.root import DatabaseRoot, Roots, TreeRoot
 from helios_storage.runs import first_key, join_behind, last_key
@@ -149,7 +158,7 @@ class LargeCommits:
             row, writer = None, 0
             if at >= 0:
                 reader = reader_of(newest.spec.shapes, None)
-                row = reader.read(leaf, at, newest.spec, self._shared.pages)
+                row = reader.read(leaf, at, newest.spec, SteadyPages(self._shared.pages))
                 writer = leaf.writers[at]
             edit.token.replaced += [ref, *[inner_ref for inner_ref, _, _ in path]]
             tree = put(tree, key, row, writer, edit)

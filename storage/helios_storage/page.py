@@ -325,6 +325,33 @@ class PageSource(Protocol):
         """New pages of about this size exist in memory; the cache may evict or spill others."""
 
 
+class SteadyPages:
+    """A page source whose loads never suspend nor evict: where a commit is half applied."""
+
+    __slots__ = ("_pages",)
+
+    def __init__(self, pages: PageSource) -> None:
+        self._pages = pages
+
+    def load(self, ref: Ref, spec: TreeSpec) -> Page:
+        """The page of `ref`. Raises `Corrupted`."""
+        return self._pages.load_now(ref, spec)
+
+    load_now = load
+
+    def prefetch(self, refs: list[Ref], spec: TreeSpec) -> list[Page]:
+        """The pages of these Refs, one by one."""
+        return [ref.page or self._pages.load_now(ref, spec) for ref in refs]
+
+    def may_open(self, leaf: Leaf) -> bool:
+        """See `PageSource`."""
+        return self._pages.may_open(leaf)
+
+    def grown(self, size_bytes: int) -> None:
+        """See `PageSource`."""
+        self._pages.grown(size_bytes)
+
+
 class CommitLog(Protocol):
     """Where commits go. The memory log of `root` serves tests; the durable one lives in `log`."""
 

@@ -27,6 +27,7 @@ from helios_storage.page import (
     Leaf,
     PageSource,
     Ref,
+    SteadyPages,
 )
 from helios_storage.reader import read_rows
 from helios_storage.root import TreeRoot
@@ -428,7 +429,7 @@ def join_leaves(left: Leaf, right: Leaf, token: EditToken) -> Leaf:
 
 def widen_leaf(leaf: Leaf, spec: TreeSpec, pages: PageSource) -> None:
     """Give an owned leaf the columns that were added since it was written."""
-    rows = read_rows(leaf, spec, pages)
+    rows = read_rows(leaf, spec, SteadyPages(pages))  # its large values may not be in memory
     if leaf.large and leaf.token is not None:
         leaf.token.replaced += leaf.large
     wide = layout_of(spec.shapes)
