@@ -22,6 +22,7 @@ from heliosd.catalog.objects import (
     Schema,
     Sequence,
     SystemView,
+    Table,
     TypeObject,
 )
 
@@ -42,11 +43,13 @@ TEMPORARY: Final = "T"
 CONNECT: Final = "c"
 SET: Final = "s"
 ALTER_SYSTEM: Final = "A"
+UNMASK: Final = "K"
+"""heliosd's own: to see masked columns as they are. Nobody has it by owning or being superuser."""
 
 PG_READ_ALL_DATA: Final = 6181
 PG_WRITE_ALL_DATA: Final = 6182
 
-LETTER_ORDER: Final = "arwdDxtXUCTcsA"
+LETTER_ORDER: Final = "arwdDxtXUCTcsAK"
 """The order in which PostgreSQL shows letters."""
 
 PRIVILEGE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
@@ -66,6 +69,7 @@ PRIVILEGE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
         "CONNECT": CONNECT,
         "SET": SET,
         "ALTER SYSTEM": ALTER_SYSTEM,
+        "UNMASK": UNMASK,
     }
 )
 
@@ -220,6 +224,19 @@ def has_column_privilege(
     if has_privilege(catalog, role, relation, letter):
         return True
     return column.acl is not None and letter in held_privileges(column.acl, roles_of(catalog, role))
+
+
+def has_unmask(catalog: Catalog, role: int, table: Table, column: Column) -> bool:
+    """UNMASK by a grant on the column, its table, its schema or the database: by nothing else.
+
+    Superusers and owners are not exempt; membership counts as it does for other privileges.
+    """
+    roles = roles_of(catalog, role)
+    holders: list[Acl] = [column.acl, table.acl, catalog.database.acl]
+    schema = catalog.of_kind(Schema, table.schema)
+    if schema is not None:
+        holders.append(schema.acl)
+    return any(UNMASK in held_privileges(items, roles) for items in holders if items is not None)
 
 
 # -- granting -----------------------------------------------------------------------------------

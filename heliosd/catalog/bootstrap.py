@@ -14,6 +14,7 @@ from heliosd.catalog.lookup import SharedCatalog
 from heliosd.catalog.objects import (
     BOOTSTRAP_ROLE_OID,
     FIRST_USER_OID,
+    HELIOS_MASK_ADMIN_OID,
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
     PG_DATABASE_OWNER_OID,
@@ -56,6 +57,7 @@ PREDEFINED_ROLES: Final = (
     (4571, "pg_execute_server_program"),
     (4200, "pg_signal_backend"),
     (4544, "pg_checkpoint"),
+    (HELIOS_MASK_ADMIN_OID, "helios_mask_admin"),
 )
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
+from heliosd.catalog.labels import MaskCall, mask_of
+
 FIRST_USER_OID: Final = 16384
 """Oids below belong to what every database has."""
 
@@ -23,6 +25,10 @@ INFORMATION_SCHEMA_OID: Final = 13211
 BOOTSTRAP_ROLE_OID: Final = 10
 PG_DATABASE_OWNER_OID: Final = 6171
 """The role whose only member is the current database's owner; it owns `public`."""
+
+HELIOS_MASK_ADMIN_OID: Final = 9990
+"""The role whose members may drop and weaken masks. Oids from 8000 to 9999 are nobody's in
+PostgreSQL: what heliosd adds to the catalog has its oids there."""
 
 PUBLIC_ROLE: Final = 0
 """The grantee that stands for everybody."""
@@ -70,6 +76,8 @@ class CatalogObject:
     database: int = 0
     version: int = 0
     comment: str | None = None
+    label: str | None = None
+    """The security label of provider heliosd (catalog/labels.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +148,13 @@ class Column:
     statistics_target: int = -1
     storage: str = ""
     """PostgreSQL's storage letter where ALTER COLUMN SET STORAGE chose one; '' = the type's."""
+    label: str | None = None
+    """The security label of provider heliosd: a sensitivity, a mask, or both."""
+
+    @cached_property
+    def mask(self) -> MaskCall | None:
+        """The mask that its label names."""
+        return mask_of(self.label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +284,16 @@ class Table(ColumnedRelation):
     row_security: bool = False
     force_row_security: bool = False
     replica_identity: Literal["d", "n", "f", "i"] = "d"
+
+    @cached_property
+    def masks(self) -> Mapping[int, MaskCall]:
+        """Masks by attnum; a column generated from a masked one inherits `full`."""
+        found = {c.attnum: c.mask for c in self.columns if c.mask is not None and not c.dropped}
+        for column in self.columns if found else ():
+            read = {r.attnum for r in column.default_references if r.oid == self.oid}
+            if column.generated and column.attnum not in found and read & found.keys():
+                found[column.attnum] = MaskCall("full")
+        return found
 
     @cached_property
     def checks(self) -> tuple[Constraint, ...]:

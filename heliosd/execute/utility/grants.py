@@ -14,7 +14,9 @@ from heliosd.catalog.objects import (
     AclItem,
     CatalogObject,
     ColumnedRelation,
+    Database,
     IndexRelation,
+    Schema,
     SystemView,
     Table,
     View,
@@ -48,6 +50,9 @@ _KNOWN: Final = {
     ObjectKind.SCHEMA: (acl.SCHEMA_PRIVILEGES, "schema"),
     ObjectKind.DATABASE: (acl.DATABASE_PRIVILEGES, "database"),
 }
+
+
+_HAVE_UNMASK: Final = (Table, Schema, Database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,9 @@ def _apply(session: SessionServices, oid: int, statement: Grant, change: Change)
     by_column: dict[str, str] = {}
     for item in statement.privileges:
         named = _letters(obj, statement.kind, item)
+        if item.name is None and not change.grant:
+            # ALL never grants UNMASK, but takes it away.
+            named += acl.UNMASK
         if item.columns:
             for column in item.columns:
                 by_column[column] = by_column.get(column, "") + named
@@ -174,6 +182,8 @@ def _letters(obj: CatalogObject, kind: ObjectKind, item: PrivilegeItem) -> str:
     letter = acl.PRIVILEGE_NAMES.get(item.name.upper())
     if letter is None:
         raise SqlError("42601", f'unrecognized privilege type "{item.name}"')
+    if letter == acl.UNMASK and isinstance(obj, Table if item.columns else _HAVE_UNMASK):
+        return letter
     if item.columns and letter not in acl.COLUMN_PRIVILEGES:
         raise SqlError("0LP01", f"invalid privilege type {item.name.upper()} for column")
     if letter not in known and letter not in acl.all_privileges(obj):

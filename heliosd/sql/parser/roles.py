@@ -361,6 +361,7 @@ class RoleParser(TableParser):
         self, position: int, privileges: tuple[PrivilegeItem, ...], *, default_kinds: bool
     ) -> Grant:
         kind, objects, all_in_schema = self._grant_target(default_kinds=default_kinds)
+        privileges = self._unmasked_columns(privileges)
         self.expect("to")
         grantees = self._grantees()
         option = False
@@ -381,6 +382,7 @@ class RoleParser(TableParser):
         default_kinds: bool,
     ) -> Grant:
         kind, objects, all_in_schema = self._grant_target(default_kinds=default_kinds)
+        privileges = self._unmasked_columns(privileges)
         self.expect("from")
         grantees = self._grantees()
         granted_by = None if default_kinds else self._granted_by()
@@ -426,6 +428,13 @@ class RoleParser(TableParser):
             self.advance()
             return ObjectKind(word), self.functions_with_types(), False
         return ObjectKind.TABLE, self._relation_objects(), False
+
+    def _unmasked_columns(self, privileges: tuple[PrivilegeItem, ...]) -> tuple[PrivilegeItem, ...]:
+        """GRANT UNMASK ON table (column, ...) says the columns where SQL Server does."""
+        (item,) = privileges if len(privileges) == 1 else (None,)
+        if item is None or item.name != "unmask" or item.columns or self.kind != "(":
+            return privileges
+        return (PrivilegeItem(item.position, item.name, self.optional_names()),)
 
     def _foreign_target(self) -> tuple[ObjectKind, tuple[ObjectRef, ...], bool]:
         self.expect("foreign")
