@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from secrets import token_bytes
 from typing import TYPE_CHECKING, TypeVar
 
 from heliosd.catalog.acl import USAGE, has_privilege
@@ -69,6 +70,8 @@ class SharedCatalog:
     def __init__(self, types: TypeRegistry, system: Iterable[CatalogObject] = ()) -> None:
         self.types = types
         self.state = CatalogState()
+        self.mask_secret = token_bytes(32)
+        """The key of hash and noise masks; a server puts its key ring's secret in its place."""
         self._versions = count(1)
         for obj in system:
             self.state.add(obj)

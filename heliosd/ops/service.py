@@ -153,6 +153,7 @@ class Service:
         )
         hub.statement_memory_bytes = value(SessionSettings.statement_memory) * MEGABYTE
         hub.shared_bytes = lambda: storage.cache_bytes
+        catalog.mask_secret = storage.secret(KeyKind.MASK)
         instance = Instance(
             storage=storage,
             catalog=catalog,

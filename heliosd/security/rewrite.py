@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from heliosd.catalog import acl
 from heliosd.catalog.objects import Role, Table
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
+from heliosd.security.masks import apply_masks
 from heliosd.sql.bound import (
     BOOL,
     And,
@@ -39,6 +40,8 @@ _QUERIES = Select.__module__
 
 def secure(bound: BoundStatement, catalog: Catalog, role: int) -> BoundStatement:
     """The statement as `role` may run it; the same object when nothing is restricted."""
+    # Before policies, so that these see the values as they are.
+    bound = apply_masks(bound, catalog, role)
     if not any(_is_secured(catalog, oid) for oid, _ in bound.dependencies):
         return bound
     rewriter = _Rewriter(catalog, role, bound.rels_total)

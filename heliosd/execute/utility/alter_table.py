@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import IndexRelation, Relation, Sequence, SystemView, Table, View
 from heliosd.errors import SqlError, not_supported
-from heliosd.execute.utility import alter_columns, alter_constraints, alter_relations
+from heliosd.execute.utility import (
+    alter_columns,
+    alter_constraints,
+    alter_relations,
+    security_labels,
+)
 from heliosd.execute.utility.names import (
     lock_relation,
     missing_relation,
@@ -38,6 +43,7 @@ _TABLE_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
         tree.DropExpression: alter_columns.drop_expression,
         tree.SetColumnStatistics: alter_columns.set_statistics,
         tree.SetColumnStorage: alter_columns.set_storage,
+        tree.SetColumnMask: security_labels.set_mask,
         tree.AddIdentity: alter_columns.add_identity,
         tree.SetIdentity: alter_columns.set_identity,
         tree.DropIdentity: alter_columns.drop_identity,

@@ -38,6 +38,7 @@ from heliosd.sql.tree import (
     SetColumnCompression,
     SetColumnDefault,
     SetColumnFdwOptions,
+    SetColumnMask,
     SetColumnNotNull,
     SetColumnOptions,
     SetColumnStatistics,
@@ -302,6 +303,11 @@ class AlterParser(ExtendParser):
         if word == "reset":
             return SetColumnOptions(position, name, self.relation_options(), True)
         if word == "add":
+            if self._accept_masked():
+                self.expect_words("with", "(", "function", "=")
+                mask = self.string()
+                self.expect(")")
+                return SetColumnMask(position, name, mask)
             self.expect("generated")
             when = self.generated_when()
             self.expect_words("as", "identity")
@@ -320,7 +326,16 @@ class AlterParser(ExtendParser):
         self.kind = self.kinds[self.index]
         return SetIdentity(position, name, self._identity_options())
 
+    def _accept_masked(self) -> bool:
+        """MASKED is no keyword: it may go on being a name everywhere else."""
+        found = self.kind == "IDENT" and self.values[self.index] == "masked"
+        if found:
+            self.advance()
+        return found
+
     def _drop_from_column(self, position: int, name: str) -> AlterTableCommand:
+        if self._accept_masked():
+            return SetColumnMask(position, name, None)
         word = self.one_of("default", "not", "expression", "identity")
         if word == "default":
             return SetColumnDefault(position, name, None)

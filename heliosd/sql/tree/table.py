@@ -334,6 +334,14 @@ class DropIdentity(AlterTableCommand):
 
 
 @node
+class SetColumnMask(AlterTableCommand):
+    """ALTER COLUMN ADD MASKED WITH (FUNCTION = 'call'), DROP MASKED (None): heliosd's own."""
+
+    name: str
+    function: str | None
+
+
+@node
 class AddConstraint(AlterTableCommand):
     """ADD table constraint."""
 
