@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.functions.template_datetime import (
+from heliosd.types.template_datetime import (
     Piece,
     ordinal_suffix,
     roman_month,

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.functions.template_datetime import ordinal_suffix
+from heliosd.types.template_datetime import ordinal_suffix
 from heliosd.functions.template_number import NumberTemplate, parse_number_template
 from heliosd.types.declare import Forms
 from heliosd.types.numeric import numeric_fit, numeric_out
