@@ -170,7 +170,7 @@ def _run_alone(
         Isolation.READ_COMMITTED, seen=output.seen, owner=session.lock_owner
     )
     context.transaction = transaction
-    context.snapshot = snapshot = transaction.snapshot(newest=plain.newest)
+    context.snapshot = snapshot = transaction.point_snapshot()
     try:
         if plain.point is not None:
             rows = plain.point(context, parameters)
@@ -219,7 +219,7 @@ def _run_in_block(
     evaluation.statement_us = began_ns // 1000 - EPOCH_UNIX_US
     transaction = block.require_transaction()
     block.used = True
-    context.snapshot = snapshot = transaction.snapshot(newest=plain.newest)
+    context.snapshot = snapshot = transaction.point_snapshot()
     try:
         if plain.point is not None:
             rows = plain.point(context, parameters)

@@ -77,6 +77,7 @@ class Checkpointer:
         self._started = monotonic()
         self._begun_lsn: int = state.record.lsn  # what was durable when the last one began
         self._is_filling = False
+        self._awaits_root = False  # a checkpoint waits for the next sync's root
         self._dropped: list[tuple[int, TreeRoot]] = []  # trees whose pages are still stored
         self.pages = PageWriter(
             store, cache, scheduler, options, state.record.next_page_id, self.start_if_due
@@ -132,12 +133,15 @@ class Checkpointer:
         if dropped:
             self._dropped += [(lsn, tree) for tree in dropped]
         if replaced:
-            unstored = self.garbage.replaced(replaced, lsn, self._roots.durable.lsn)
+            unstored = self.garbage.replaced(replaced, lsn, self._commits.durable_lsn)
             if unstored:
                 self._cache.shrunk(unstored * PAGE_BYTES)
 
     def on_synced(self) -> None:
         """More of the log is durable: a checkpoint may be due, the next segment be wanted."""
+        if self._awaits_root:
+            self._awaits_root = False
+            self.pages.resume()
         self.start_if_due()
         writer = self._commits.writer
         if not self._is_filling and writer.wants_spare() and not self.pages.is_closed:
@@ -154,9 +158,17 @@ class Checkpointer:
     def start(self, done: Done | None) -> None:
         """Begin a checkpoint of everything durable now; `done(error)` when it is complete.
 
-        While one is running, this is one more after it.
+        While one is running, this is one more after it. Where no durable root was kept it begins
+        with the next sync's.
         """
         self.pages.submit(self._checkpoint, done)
+
+    def _durable_root(self) -> DatabaseRoot | None:
+        """The newest root that is durable as a whole, if it is still there."""
+        roots = self._roots
+        if roots.newest.lsn <= self._commits.durable_lsn:
+            return roots.newest
+        return roots.durable
 
     def spill(self, xid: int, token: EditToken, refs: list[Ref], done: Done) -> None:
         """Store the changed pages below `refs`, roots of trees of an uncommitted transaction.
@@ -171,8 +183,12 @@ class Checkpointer:
 
     def _checkpoint(self) -> Steps:
         self._started = monotonic()
+        while (found := self._durable_root()) is None:
+            self._roots.keep_durable()
+            self._awaits_root = True  # a commit is published but not synced, so a sync will end
+            yield
+        root = self._roots.pin(found)
         begun_before, self._begun_lsn = self._begun_lsn, self._commits.durable_lsn
-        root = self._roots.pin(self._roots.durable)
         # Pages of this root get ids now: whoever held its edit token must not change them in place.
         root.token = EditToken()
         self.garbage.is_collecting = True

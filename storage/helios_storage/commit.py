@@ -63,7 +63,7 @@ class _Batch:
 
     __slots__ = ("lsn", "records", "root")
 
-    def __init__(self, records: list[bytes], root: DatabaseRoot, lsn: Lsn) -> None:
+    def __init__(self, records: list[bytes], root: DatabaseRoot | None, lsn: Lsn) -> None:
         self.records = records
         self.root = root
         self.lsn = lsn
@@ -138,6 +138,7 @@ class Commits:
             raise StorageClosed("the storage was closed")
         if xid:
             lsn = self._add(encode_record(RecordKind.COMMIT, xid, changes))
+            self.roots.pending[xid] = lsn
             if self.large and xid in self.large:
                 self.large[xid].lsn = lsn
             return lsn
@@ -265,6 +266,7 @@ class Commits:
         self.durable_lsn = lsn = batch.lsn
         self._queued_bytes -= sum(map(len, batch.records))
         self.roots.make_durable(batch.root)
+        self.roots.settle(lsn)
         if self._records:
             self.start_sync()
         if self.on_synced is not None and not self._closed:

@@ -155,7 +155,7 @@ class TransactionManager:
         writes = transaction.writes.trees
         if not writes and not transaction.specs:
             return self._commit_nothing(transaction, on_publish)
-        if not transaction.specs and transaction.serializable is None:
+        if on_publish is None and not transaction.specs and transaction.serializable is None:
             try:
                 done = self._commit_points(transaction)
             except BaseException:
@@ -164,8 +164,6 @@ class TransactionManager:
                 raise
             if done is not None:
                 self.commits += 1
-                if on_publish is not None:
-                    on_publish()
                 transaction.end()
                 return done
         try:
@@ -188,6 +186,8 @@ class TransactionManager:
             self.rollback(transaction)
             raise
         try:
+            if transaction.specs or on_publish is not None:
+                self.roots.schema_lsn = lsn
             self._apply(transaction, prepared, small, places, lsn)
         except BaseException as error:
             self.failure = error  # the log has it, memory only half: only a restart can tell

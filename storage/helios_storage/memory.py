@@ -63,7 +63,7 @@ class MemoryRoots(Roots):
         root.token.replaced.clear()
         root.dropped.clear()
         if self.durable is not root:
-            self.make_durable(self.cut())
+            self.make_durable(self.pin(root))
 
 
 def open_memory(scheduler: Scheduler | None = None) -> TransactionManager:

@@ -265,6 +265,10 @@ class PageWriter:
             raise error
         return result  # type: ignore[return-value]
 
+    def resume(self) -> None:
+        """What the work under way waits for (it yielded by itself) has happened."""
+        self._step()
+
     def pause(self) -> Steps:
         """Give the loop its turn; at once again where a single caller runs everything."""
         if not isinstance(self._scheduler, InlineScheduler):

@@ -8,6 +8,9 @@ the buckets that it changes, not 20,000 entries; a lookup is two dict reads.
              it, unless their session has seen something newer.
 
 Pinning is what makes a root immutable: the first commit after a pin works under a new edit token.
+So a durable root costs the writers a copy of every page that they change between two syncs. It is
+kept while somebody reads it; without readers (TPC-B) there is none, and the first reader who comes
+takes the newest root, and waits for the sync under way before he may tell.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from helios_storage.spec import Lsn, TreeId, TreeSpec
 
 BUCKET_BITS: Final = 7
 BUCKET_MASK: Final = (1 << BUCKET_BITS) - 1
+_KEPT_SYNCS: Final = 64
+"""For so many syncs after its last reader a durable root is still kept."""
 
 
 class TreeRoot:
@@ -104,11 +109,17 @@ class DatabaseRoot:
 class Roots:
     """The newest and the durable root, and every older one that is still read."""
 
-    __slots__ = ("_read", "durable", "newest")
+    __slots__ = ("_kept_syncs", "_read", "durable", "newest", "pending", "schema_lsn")
 
     def __init__(self, root: DatabaseRoot) -> None:
         self.newest = root
-        self.durable = root
+        self.durable: DatabaseRoot | None = root
+        """None: not kept, since nobody reads it."""
+        self.pending: dict[int, Lsn] = {}
+        """Commits that are published but not durable: transaction id -> LSN, oldest first."""
+        self.schema_lsn = Lsn(0)
+        """Of the newest commit that changed more than rows; 0: it is durable."""
+        self._kept_syncs = _KEPT_SYNCS
         root.pins += 1
         self._read: dict[DatabaseRoot, None] = {}
 
@@ -122,6 +133,14 @@ class Roots:
         root.pins -= 1
         if not root.pins and root is not self.newest:
             self._read.pop(root, None)
+
+    def readable(self) -> DatabaseRoot:
+        """The root for who has not written: the durable one, else the newest.
+
+        What is read of one that is not durable may be told only when it is (invariant 13).
+        """
+        self._kept_syncs = _KEPT_SYNCS
+        return self.durable or self.newest
 
     def writable(self) -> DatabaseRoot:
         """The root that the next commit works on: the newest itself, or its successor."""
@@ -141,18 +160,35 @@ class Roots:
             if before.pins:
                 self._read[before] = None
 
-    def cut(self) -> DatabaseRoot:
-        """Pin the newest root at the start of a sync; `make_durable` gets it when that is done."""
+    def keep_durable(self) -> None:
+        """Keep the roots of the next syncs: somebody is about to need one."""
+        self._kept_syncs = _KEPT_SYNCS
+
+    def settle(self, lsn: Lsn) -> None:
+        """Commits up to `lsn` are durable now."""
+        pending = self.pending
+        if pending:
+            self.pending = {xid: at for xid, at in pending.items() if at > lsn}
+        if self.schema_lsn <= lsn:
+            self.schema_lsn = Lsn(0)
+
+    def cut(self) -> DatabaseRoot | None:
+        """At the start of a sync: the newest root, pinned, which `make_durable` gets when that is
+        done; None while nobody reads durable roots."""
+        if not self._kept_syncs:
+            return None
+        self._kept_syncs -= 1
         return self.pin(self.newest)
 
-    def make_durable(self, root: DatabaseRoot) -> None:
+    def make_durable(self, root: DatabaseRoot | None) -> None:
         """The sync that began at this `cut` is done. Takes over the cut's pin."""
         before = self.durable
-        if root.lsn < before.lsn:
+        if root is not None and before is not None and root.lsn < before.lsn:
             self.unpin(root)
             return
         self.durable = root
-        self.unpin(before)
+        if before is not None:
+            self.unpin(before)
 
     def oldest_lsn(self) -> Lsn:
         """The LSN of the oldest root that anybody reads: what older commits dropped is free."""

@@ -32,19 +32,23 @@ class Reading(Protocol):
     xid: int
 
     def check_slice(self) -> None: ...
+    def saw_all(self, root: DatabaseRoot) -> None: ...
+    def saw_row(self, leaf: Leaf, at: int) -> None: ...
 
 
 class Snapshot:
     """See `transaction.snapshot`. Release it: a forgotten one keeps pages and old versions."""
 
-    __slots__ = ("_pages", "_reads", "_specs", "_trees", "command", "is_released", "root",
-                 "transaction")  # fmt: skip
+    __slots__ = ("_pages", "_reads", "_specs", "_trees", "command", "is_exact", "is_released",
+                 "root", "transaction")  # fmt: skip
 
     def __init__(self, transaction: Reading, root: DatabaseRoot, command: int) -> None:
         self.transaction = transaction
         self.root = root
         self.command = command
         self.is_released = False
+        self.is_exact = False
+        """Rows that are read by key count by themselves (`Transaction.point_snapshot`)."""
         self._trees = transaction.writes.trees
         self._specs = transaction.specs
         self._pages = transaction.pages
@@ -68,6 +72,8 @@ class Snapshot:
 
         Raises `NoSuchTree`.
         """
+        if self.is_exact:
+            self.transaction.saw_all(self.root)
         specs = self._specs
         if not specs or tree_id not in specs:
             return self.root.tree(tree_id)
@@ -113,7 +119,11 @@ class Snapshot:
         keys = page.keys
         at = bisect_left(keys, key)
         if at == len(keys) or keys[at] != key:
+            if self.is_exact:
+                self.transaction.saw_all(self.root)
             return None
+        if self.is_exact and self.transaction.roots.pending:
+            self.transaction.saw_row(page, at)
         if reader is None:
             return read_whole(page, at, tree.spec, self._pages)
         if page.rows is None and page.layout is reader.layout:

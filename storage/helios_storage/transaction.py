@@ -171,9 +171,12 @@ class Transaction:
         if root is None:
             if not self.is_active:
                 raise TransactionEnded("the transaction has ended")
-            root = roots.durable
-            if newest or self.xid or self.specs or root.lsn < self.seen:
+            if newest or self.xid or self.specs:
                 root = roots.newest
+            else:
+                root = roots.readable()
+                if root.lsn < self.seen:
+                    root = roots.newest
             if self.isolation > 1:
                 if not self.read_only or self.isolation is Isolation.SERIALIZABLE:
                     root = roots.newest  # SSI counts commits from here: it must see them all
@@ -183,12 +186,39 @@ class Transaction:
                     self.serializable = self.manager.serializable.begin(self.reads)
         if root.lsn > self.seen:
             self.seen = root.lsn
+        return self._snapshot(root)
+
+    def point_snapshot(self) -> Snapshot:
+        """A snapshot of the newest root for a statement that reads rows by key.
+
+        What it is told of is not the root's LSN but that of the rows it finds, so its answer waits
+        only for commits that it depends on (README, invariant 13). Other reads count as usual.
+        """
+        roots = self.roots
+        if self.isolation > 1 or self.specs or roots.schema_lsn or not self.is_active:
+            return self.snapshot(newest=True)
+        snapshot = self._snapshot(roots.newest)
+        snapshot.is_exact = True
+        return snapshot
+
+    def _snapshot(self, root: DatabaseRoot) -> Snapshot:
         root.pins += 1
         writes = self.writes
         command = writes.command
         writes.command = command + 1
         writes.live.append(command)
         return Snapshot(self, root, command)
+
+    def saw_all(self, root: DatabaseRoot) -> None:
+        """What was read says something about every commit in `root`."""
+        if root.lsn > self.seen:
+            self.seen = root.lsn
+
+    def saw_row(self, leaf: Leaf, at: int) -> None:
+        """A row was read: it tells of the commit that wrote it."""
+        lsn = self.roots.pending.get(leaf.writers[at])
+        if lsn is not None and lsn > self.seen:
+            self.seen = lsn
 
     def newest(self, tree_id: int, key: Key, reader: Reader | None = None) -> Row | None:
         """The row as of now: own writes, else the newest committed root. May suspend.
@@ -224,20 +254,29 @@ class Transaction:
                 keys = page.keys
                 if near[2].spec.tree_id == tree_id and keys[0] <= key <= keys[-1]:
                     at = bisect_left(keys, key)
-                    return (near[2], page, at) if keys[at] == key else None
+                    if keys[at] != key:
+                        self.saw_all(root)
+                        return None
+                    if roots.pending:
+                        self.saw_row(page, at)
+                    return (near[2], page, at)
             tree = root.tree(tree_id)
             page = tree.ref.page
             while type(page) is Inner:
                 page = page.children[bisect_right(page.keys, key)].page
             if page is not None:
-                if root.lsn > self.seen:
-                    self.seen = root.lsn
                 keys = page.keys
                 at = bisect_left(keys, key)
                 if at == len(keys):
+                    self.saw_all(root)
                     return None
                 self._near = (root, root.lsn, tree, page)
-                return (tree, page, at) if keys[at] == key else None
+                if keys[at] != key:
+                    self.saw_all(root)
+                    return None
+                if roots.pending:
+                    self.saw_row(page, at)
+                return (tree, page, at)
         return self._load_newest(tree_id, key)
 
     def _load_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:
