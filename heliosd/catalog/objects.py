@@ -116,6 +116,15 @@ class Role(CatalogObject):
     verifier: str | None = field(default=None, repr=False)
     valid_until: int | None = None
     """Microseconds since 2000-01-01 UTC, as in timestamptz values."""
+    previous_verifier: str | None = field(default=None, repr=False)
+    previous_until: int | None = None
+    """The password before this one is good until then: both share salt and iterations."""
+    password_history: tuple[str, ...] = field(default=(), repr=False)
+    """Verifiers of passwords before, the newest first."""
+    password_set: int | None = None
+    """When the password was set, in such microseconds."""
+    password_unchecked: bool = False
+    """The password came hashed, or was the first start's: nobody has judged it."""
     member_of: tuple[Membership, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     database_settings: tuple[tuple[int, str, str], ...] = ()

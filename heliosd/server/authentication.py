@@ -126,7 +126,7 @@ class Authentication:
         except ScramFailed:
             raise self._refused() from None
         role = self._shared.role(self.user)
-        if not self._challenge.usable or role is None:
+        if self._challenge.flaw or role is None:
             raise self._refused()
         self.login = self._admit(role)
         return m.AuthenticationSASLFinal(signature)

@@ -322,6 +322,39 @@ class SessionSettings:
     scram_iterations = Setting(
         16384, "Iterations of new SCRAM verifiers.", minimum=4096, maximum=1000000
     )
+    password_min_length = Setting(
+        12,
+        "Fewest characters of a new password.",
+        minimum=1,
+        maximum=1024,
+        context=SUPERUSER,
+        own=True,
+    )
+    password_refuse_common = Setting(
+        True, "Passwords that are tried first are refused.", context=SUPERUSER, own=True
+    )
+    password_history = Setting(
+        5,
+        "Last passwords of a role that it cannot have again.",
+        minimum=0,
+        maximum=24,
+        context=SUPERUSER,
+        own=True,
+    )
+    password_prehashed = Setting(
+        True,
+        "Take passwords that the client has hashed (nobody can judge those).",
+        context=SUPERUSER,
+        own=True,
+    )
+    password_overlap = Setting(
+        604800,
+        "Time that RETAIN CURRENT PASSWORD keeps the old one, unless it says FOR.",
+        unit="s",
+        minimum=1,
+        maximum=31622400,
+        own=True,
+    )
 
     # Facts about the server.
     max_identifier_length = Setting(63, "Longest identifier in bytes.", context=INTERNAL)

@@ -105,6 +105,8 @@ class RoleParser(TableParser):
     def _role_option(self, *, create: bool) -> Option | None:
         position, word = self.position, self.kind
         if word == "IDENT":
+            if str(self.values[self.index]) == "retain":
+                return self._retain_password(position)
             flag = _ROLE_FLAGS.get(str(self.values[self.index]))
             if flag is None:
                 name = self.values[self.index]
@@ -113,6 +115,9 @@ class RoleParser(TableParser):
             return Option(position, *flag)
         if word in ("password", "encrypted", "unencrypted"):
             return self._password(position)
+        if word == "discard":
+            self.expect_words("discard", "old", "password")
+            return Option(position, "discardpassword", True)
         if word == "inherit":
             self.advance()
             return Option(position, "inherit", True)
@@ -139,6 +144,15 @@ class RoleParser(TableParser):
             self.one_of("role", "group")
             return Option(position, "addroleto", self.role_specs())
         return None
+
+    def _retain_password(self, position: int) -> Option:
+        """RETAIN CURRENT PASSWORD [FOR 'interval'], our extension: the old one stays for a time."""
+        self.advance()
+        if str(self.values[self.index]) != "current":
+            self.fail()
+        self.advance()
+        self.expect("password")
+        return Option(position, "retainpassword", self.string() if self.accept("for") else "")
 
     def _password(self, position: int) -> Option:
         word = self.one_of("password", "encrypted", "unencrypted")
@@ -296,11 +310,25 @@ class RoleParser(TableParser):
             return self._grant_on(position, privileges, default_kinds=False)
         self.expect("to")
         grantees = self.role_specs()
-        admin = False
-        if self.accept("with"):
-            self.expect_words("admin", "option")
-            admin = True
-        return GrantRole(position, True, privileges, grantees, admin, self._granted_by())
+        options = self._membership_options() if self.accept("with") else ()
+        return GrantRole(position, True, privileges, grantees, options, self._granted_by())
+
+    def _membership_options(self) -> tuple[Option, ...]:
+        """ADMIN OPTION, and PostgreSQL 16's ADMIN | INHERIT | SET { OPTION | TRUE | FALSE }, ..."""
+        options = []
+        while True:
+            position, word = self.position, self.one_of("admin", "inherit", "set")
+            value = self.one_of("option", "true", "false") != "false"
+            options.append(Option(position, word, value))
+            if not self.accept(","):
+                return tuple(options)
+
+    def _membership_option(self) -> tuple[Option, ...]:
+        """ADMIN | INHERIT | SET OPTION FOR, when REVOKE names one."""
+        position, word = self.position, self.kind
+        if word in ("admin", "inherit", "set") and self.accept_words(word, "option", "for"):
+            return (Option(position, word, False),)
+        return ()
 
     def revoke(self) -> Statement:
         """REVOKE privileges ON ..., or REVOKE roles."""
@@ -310,15 +338,15 @@ class RoleParser(TableParser):
             privileges = self._privileges()
             self.expect("on")
             return self._revoke_on(position, privileges, option=True, default_kinds=False)
-        admin = self.accept_words("admin", "option", "for")
+        options = self._membership_option()
         privileges = self._privileges()
-        if not admin and self.accept("on"):
+        if not options and self.accept("on"):
             return self._revoke_on(position, privileges, option=False, default_kinds=False)
         self.expect("from")
         grantees = self.role_specs()
         granted_by = self._granted_by()
         return GrantRole(
-            position, False, privileges, grantees, admin, granted_by, self.drop_behavior()
+            position, False, privileges, grantees, options, granted_by, self.drop_behavior()
         )
 
     def _privileges(self) -> tuple[PrivilegeItem, ...]:
