@@ -101,7 +101,7 @@ def type_of_column(catalog: Catalog, column: Column) -> SqlType | None:
     oid = column.type_oid
     while True:
         made = catalog.of_kind(TypeObject, oid)
-        if made is None or not made.base_type:
+        if made is None or made.kind != "d":
             return catalog.types.by_oid.get(oid) if made is None else None
         oid = made.base_type
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
 from heliosd.catalog.acl import is_superuser, roles_of
-from heliosd.catalog.objects import Database, Role, Schema, Sequence, Statistics, Table
+from heliosd.catalog.objects import (
+    ColumnStatistics,
+    Database,
+    Role,
+    Schema,
+    Sequence,
+    Statistics,
+    Table,
+)
 from heliosd.catalog.views.declare import Row, catalog_view
 from heliosd.catalog.views.values import array
 
@@ -164,8 +172,8 @@ def pg_stat_database(ctx: ViewContext) -> Iterator[Row]:
 
 @catalog_view("pg_stats")
 def pg_stats(ctx: ViewContext) -> Iterator[Row]:
-    """What ANALYZE found, in tables whose rows the role may read."""
-    from heliosd.catalog.acl import SELECT, has_column_privilege
+    """What ANALYZE found, in tables whose rows the role may read. Nothing of masked values."""
+    from heliosd.catalog.acl import SELECT, has_column_privilege, has_unmask
 
     catalog, role = ctx.catalog, ctx.evaluation.current_role_oid
     for statistics in catalog.objects(Statistics):
@@ -175,6 +183,8 @@ def pg_stats(ctx: ViewContext) -> Iterator[Row]:
             column = table.column(found.attnum)
             if column.dropped or not has_column_privilege(catalog, role, table, column, SELECT):
                 continue
+            if found.attnum in table.masks and not has_unmask(catalog, role, table, column):
+                found = ColumnStatistics(attnum=found.attnum)
             yield (
                 schema, table.name, column.name, False, found.null_fraction, found.width,
                 found.distinct,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -51,9 +52,10 @@ def fact_rows(table: str) -> Iterator[list[str]]:
 
 @lru_cache(maxsize=1)
 def relation_facts() -> Mapping[str, RelationFact]:
-    """By name; the two schemas share no name."""
+    """By name; the two schemas share no name. PostgreSQL's, and those that heliosd adds."""
     facts = {}
-    for name, schema, oid, kind, row_type, columns in fact_rows("relations"):
+    rows = chain(fact_rows("relations"), fact_rows("helios_relations"))
+    for name, schema, oid, kind, row_type, columns in rows:
         facts[name] = RelationFact(
             name, schema, int(oid), kind, int(row_type), tuple(_columns(columns))
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from helios_storage.spec import TreeId
 from heliosd.catalog.dependencies import Part
+from heliosd.catalog.labels import with_mask
 from heliosd.catalog.objects import Column, Reference, Schema, Sequence, Table, View
 from heliosd.errors import SqlError
 from heliosd.execute.utility.alter_constraints import add_constraint
@@ -394,6 +395,10 @@ def drop_expression(session: SessionServices, oid: int, command: tree.DropExpres
             return
         raise SqlError("55000", message)
     changed = replace(column, generated="", default=None, default_oid=0, default_references=())
+    inherited = table.masks.get(column.attnum)
+    if inherited is not None:
+        # It keeps the values that were computed from a masked column.
+        changed = replace(changed, label=with_mask(column.label, inherited))
     session.catalog_edit().replace(table, with_column(table, changed))
 
 

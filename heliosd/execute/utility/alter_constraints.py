@@ -9,6 +9,7 @@ from helios_storage.spec import TreeId
 from heliosd.catalog.dependencies import Part
 from heliosd.catalog.objects import Column, Constraint, Index, Table
 from heliosd.errors import SqlError, not_supported
+from heliosd.execute.utility.as_stored import prepare_as_stored
 from heliosd.execute.utility.choose_names import relation_taken
 from heliosd.execute.utility.drop import drop_parts
 from heliosd.execute.utility.foreign_keys import check_supported, foreign_key, note_reference
@@ -19,6 +20,7 @@ from heliosd.execute.utility.rewrite import (
     fresh_snapshot,
     recluster,
 )
+from heliosd.execute.utility.security_labels import masked_primary_key
 from heliosd.execute.utility.table_builder import (
     check_constraint,
     constraint_exists,
@@ -118,6 +120,8 @@ def _make_primary(
     """The table moves into the order of its new primary key; the columns become NOT NULL."""
     key = index.attnums
     for attnum in key:
+        if attnum in table.masks:
+            raise masked_primary_key(table.column(attnum).name)
         if not table.column(attnum).not_null:
             _refuse_nulls(session, table, table.column(attnum))
     changed = replace(
@@ -190,7 +194,7 @@ def _first_row(session: SessionServices, *words: str) -> Row | None:
     quoted, expressions come from the catalog."""
     session.new_statement_snapshot()
     (statement,) = parse_statements(" ".join((*words, "LIMIT 1")))
-    program = session.prepare(statement)
+    program = prepare_as_stored(session, statement)
     assert program.rows is not None
     for batch in program.rows(session.context, ()):
         for row in batch:

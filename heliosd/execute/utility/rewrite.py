@@ -16,6 +16,7 @@ from helios_storage.spec import TreeId
 from heliosd.catalog.objects import Column, Index, Table
 from heliosd.errors import SqlError
 from heliosd.execute.key_codec import codec_for, locator_codec
+from heliosd.execute.utility.as_stored import prepare_as_stored
 from heliosd.execute.utility.physical import (
     create_trees,
     drop_trees,
@@ -81,7 +82,7 @@ def computed_rows(
     """The values of expressions over each row, in the order of the table's keys."""
     name = QualifiedName(0, (session.catalog.schema_name(table.schema), table.name))
     targets = tuple(ResultTarget(0, each) for each in expressions)
-    program = session.prepare(Select(0, targets, (RangeVar(0, name),)))
+    program = prepare_as_stored(session, Select(0, targets, (RangeVar(0, name),)))
     assert program.rows is not None
     for batch in program.rows(session.context, ()):
         yield from batch

@@ -165,12 +165,17 @@ def check_mask(
             detail="Masks are on tables' columns; views show them.",
         )
     if column.attnum in relation.primary_key:
-        raise SqlError(
-            "42P16",
-            f'column "{column.name}" is in a primary key and cannot be masked',
-            detail="The order of the rows would tell its values.",
-        )
+        raise masked_primary_key(column.name)
     mask_form(session.catalog, relation, column, call)
+
+
+def masked_primary_key(column: str) -> SqlError:
+    """42P16."""
+    return SqlError(
+        "42P16",
+        f'column "{column}" cannot be masked and in a primary key',
+        detail="The order of the rows would tell its values.",
+    )
 
 
 def require_mask_admin(session: SessionServices, column: str, relation: CatalogObject) -> None:

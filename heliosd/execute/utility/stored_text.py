@@ -15,6 +15,7 @@ from heliosd.catalog.objects import Column, ColumnedRelation, Reference, Relatio
 from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
 from heliosd.execute.utility.describe import canonical_names
+from heliosd.security.masks import require_unmask
 from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_table_expression
@@ -110,7 +111,9 @@ def bind_check(session: SessionServices, table: Table, tree: Expression) -> Stor
     """CHECK: a boolean over the table's columns."""
     scope = session.bind_scope()
     expression, state = bind_table_expression(tree, table, scope, "check constraints")
-    return _stored(scope, to_boolean(state, expression, "CHECK", tree), table)
+    stored = _stored(scope, to_boolean(state, expression, "CHECK", tree), table)
+    require_unmask(scope.catalog, scope.role, table, stored.columns, "add a check constraint")
+    return stored
 
 
 def bind_index_expression(
@@ -122,7 +125,9 @@ def bind_index_expression(
     expression = settle(state, expression)
     if _volatility(expression) != "i":
         raise SqlError("42P17", "functions in index expression must be marked IMMUTABLE")
-    return _stored(scope, expression, table)
+    stored = _stored(scope, expression, table)
+    require_unmask(scope.catalog, scope.role, table, stored.columns, "make an index")
+    return stored
 
 
 def bind_index_predicate(
@@ -134,7 +139,9 @@ def bind_index_predicate(
     expression = to_boolean(state, expression, "WHERE", tree)
     if _volatility(expression) != "i":
         raise SqlError("42P17", "functions in index predicate must be marked IMMUTABLE")
-    return _stored(scope, expression, table)
+    stored = _stored(scope, expression, table)
+    require_unmask(scope.catalog, scope.role, table, stored.columns, "make an index")
+    return stored
 
 
 def check_using(
@@ -144,6 +151,8 @@ def check_using(
     scope = session.bind_scope()
     source = ColumnRef(0, (column.name,)) if tree is None else tree
     expression, state = bind_table_expression(source, table, scope, "transform expressions")
+    read = _stored(scope, expression, table).columns
+    require_unmask(scope.catalog, scope.role, table, read, "convert a column")
     try:
         assign(state, expression, column.type_oid, column.typmod, column.name, location(source))
     except SqlError as error:
