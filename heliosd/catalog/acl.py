@@ -1,6 +1,7 @@
-"""Privileges: aclitems, the defaults of each kind of object, and who holds what.
+"""Privileges: letters, what holds while nothing was granted, and who holds what.
 
-A privilege is PostgreSQL's letter in an aclitem. Membership is walked through roles that inherit.
+A privilege is PostgreSQL's letter in an aclitem; `kinds` says which letters a kind of object has.
+`membership` says whose privileges a role has; `acl_change` grants and revokes.
 """
 
 from __future__ import annotations
@@ -9,18 +10,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from heliosd.catalog.built_in_acl import initial_column_acl, initial_relation_acl, stored_acl
+from heliosd.catalog.kinds import KINDS, UNMASK, kind_of
+from heliosd.catalog.membership import (
+    has_privileges_of,
+    is_admin_of,
+    is_member,
+    is_superuser,
+    may_become,
+    role_list,
+    roles_of,
+)
 from heliosd.catalog.objects import (
-    PG_DATABASE_OWNER_OID,
+    INFORMATION_SCHEMA_OID,
+    PG_CATALOG_OID,
     PUBLIC_ROLE,
     Acl,
     AclItem,
     CatalogObject,
     Column,
     ColumnedRelation,
-    Database,
-    Role,
     Schema,
-    Sequence,
     SystemView,
     Table,
     TypeObject,
@@ -28,6 +38,17 @@ from heliosd.catalog.objects import (
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
+
+__all__ = (
+    "UNMASK",
+    "has_privileges_of",
+    "is_admin_of",
+    "is_member",
+    "is_superuser",
+    "may_become",
+    "role_list",
+    "roles_of",
+)
 
 SELECT: Final = "r"
 INSERT: Final = "a"
@@ -43,8 +64,6 @@ TEMPORARY: Final = "T"
 CONNECT: Final = "c"
 SET: Final = "s"
 ALTER_SYSTEM: Final = "A"
-UNMASK: Final = "K"
-"""heliosd's own: to see masked columns as they are. Nobody has it by owning or being superuser."""
 
 PG_READ_ALL_DATA: Final = 6181
 PG_WRITE_ALL_DATA: Final = 6182
@@ -73,107 +92,77 @@ PRIVILEGE_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-TABLE_PRIVILEGES: Final = "arwdDxt"
-COLUMN_PRIVILEGES: Final = "arwx"
-SEQUENCE_PRIVILEGES: Final = "rwU"
-SCHEMA_PRIVILEGES: Final = "UC"
-DATABASE_PRIVILEGES: Final = "CTc"
-TYPE_PRIVILEGES: Final = "U"
-FUNCTION_PRIVILEGES: Final = "X"
+TABLE_PRIVILEGES: Final = KINDS["table"].letters
+COLUMN_PRIVILEGES: Final = KINDS["column"].letters
+SEQUENCE_PRIVILEGES: Final = KINDS["sequence"].letters
+
+_SYSTEM_WRITES: Final = INSERT + UPDATE + DELETE + TRUNCATE + USAGE
+"""What nobody but superusers may do with a system catalog, whatever was granted."""
 
 
 def all_privileges(obj: CatalogObject) -> str:
-    """The letters that an object of this kind knows."""
-    match obj:
-        case Sequence():
-            return SEQUENCE_PRIVILEGES
-        case ColumnedRelation():
-            return TABLE_PRIVILEGES
-        case Schema():
-            return SCHEMA_PRIVILEGES
-        case Database():
-            return DATABASE_PRIVILEGES
-        case TypeObject():
-            return TYPE_PRIVILEGES
-    return ""
+    """The letters that ALL means for this object."""
+    return KINDS[kind_of(type(obj))].letters
 
 
 def kind_words(obj: CatalogObject) -> str:
     """`permission denied for {kind_words} {name}`."""
-    from heliosd.catalog.objects import IndexRelation, View
+    if isinstance(obj, SystemView) and obj.kind == "v":
+        return "view"
+    return KINDS[kind_of(type(obj))].words
 
-    match obj:
-        case Sequence():
-            return "sequence"
-        case View():
-            return "view"
-        case IndexRelation():
-            return "index"
-        case ColumnedRelation():
-            return "table"
-        case Schema():
-            return "schema"
-        case Database():
-            return "database"
-        case TypeObject():
-            return "type"
-        case Role():
-            return "role"
-    return "object"
+
+def default_items(kind: str, owner: int) -> tuple[AclItem, ...]:
+    """What holds for an object of this kind while nothing was granted, as `acldefault`."""
+    rule = KINDS[kind]
+    items = []
+    if rule.public:
+        items.append(AclItem(PUBLIC_ROLE, owner, ordered(rule.public)))
+    if rule.letters and kind != "column":
+        items.append(AclItem(owner, owner, rule.letters))
+    return tuple(items)
 
 
 def default_acl(obj: CatalogObject) -> tuple[AclItem, ...]:
     """What holds while `obj.acl` is None."""
-    own = AclItem(obj.owner, obj.owner, all_privileges(obj))
-    match obj:
-        case SystemView():
-            return (own, AclItem(PUBLIC_ROLE, obj.owner, SELECT))
-        case Database():
-            return (AclItem(PUBLIC_ROLE, obj.owner, TEMPORARY + CONNECT), own)
-        case TypeObject():
-            return (AclItem(PUBLIC_ROLE, obj.owner, USAGE), own)
-    return (own,)
+    if isinstance(obj, SystemView):
+        return initial_relation_acl(obj.name)
+    return default_items(kind_of(type(obj)), obj.owner)
 
 
 def effective_acl(obj: CatalogObject) -> tuple[AclItem, ...]:
+    """What holds for a stored object."""
     return default_acl(obj) if obj.acl is None else obj.acl
 
 
-# -- who is whom --------------------------------------------------------------------------------
+def is_system_schema(schema: Schema) -> bool:
+    """pg_catalog and information_schema: every database's, never stored."""
+    return schema.oid in (PG_CATALOG_OID, INFORMATION_SCHEMA_OID)
 
 
-def roles_of(catalog: Catalog, role: int, *, inherit_only: bool = True) -> frozenset[int]:
-    """The role itself and all it is a member of; through NOINHERIT roles only if asked for."""
-    found = {role}
-    pending = [role]
-    if role == catalog.database.owner:
-        found.add(PG_DATABASE_OWNER_OID)
-    while pending:
-        current = catalog.of_kind(Role, pending.pop())
-        if current is None or (inherit_only and not current.inherit):
-            continue
-        for membership in current.member_of:
-            if membership.role not in found:
-                found.add(membership.role)
-                pending.append(membership.role)
-    return frozenset(found)
+def current_acl(catalog: Catalog, obj: CatalogObject) -> tuple[AclItem, ...]:
+    """What holds now, for a system relation or schema too: their grants are stored apart."""
+    if isinstance(obj, Schema) and is_system_schema(obj):
+        return stored_acl(catalog, "schema", obj.oid) or effective_acl(obj)
+    if isinstance(obj, SystemView):
+        found = stored_acl(catalog, "relation", obj.oid)
+        return default_acl(obj) if found is None else found
+    return effective_acl(obj)
 
 
-def is_superuser(catalog: Catalog, role: int) -> bool:
-    found = catalog.of_kind(Role, role)
-    return found is not None and found.superuser
+def current_column_acl(catalog: Catalog, relation: ColumnedRelation, column: Column) -> Acl:
+    """What was granted on one column."""
+    if isinstance(relation, SystemView):
+        return initial_column_acl(relation.name, column.name)
+    return column.acl
 
 
-def is_member(catalog: Catalog, member: int, role: int) -> bool:
-    """Could `member` SET ROLE to `role`? Superusers are members of every role."""
-    if member == role or is_superuser(catalog, member):
-        return True
-    return role in roles_of(catalog, member, inherit_only=False)
+# -- who holds what -----------------------------------------------------------------------------
 
 
 def is_owner(catalog: Catalog, role: int, obj: CatalogObject) -> bool:
     """Owner's rights: the owner, a role that inherits from the owner, a superuser."""
-    return role == obj.owner or is_superuser(catalog, role) or obj.owner in roles_of(catalog, role)
+    return has_privileges_of(catalog, role, obj.owner)
 
 
 def held_privileges(acl: Iterable[AclItem], roles: frozenset[int]) -> str:
@@ -198,11 +187,38 @@ def has_privilege(catalog: Catalog, role: int, obj: CatalogObject, letters: str)
     """Does the role hold *all* these privileges on the object?"""
     if is_superuser(catalog, role):
         return True
-    roles = roles_of(catalog, role)
-    if obj.acl is None and obj.owner in roles:
-        return True
-    held = held_privileges(effective_acl(obj), roles) + predefined_privileges(obj, roles)
+    held = privileges_held(catalog, role, obj)
     return all(letter in held for letter in letters)
+
+
+def privileges_held(catalog: Catalog, role: int, obj: CatalogObject) -> str:
+    """All letters that a role (0: PUBLIC) holds on the object; superusers are not looked at."""
+    if isinstance(obj, TypeObject):
+        obj = _granted_type(catalog, obj)
+    items = current_acl(catalog, obj)
+    if not role:
+        return held_privileges(items, frozenset())
+    roles = roles_of(catalog, role)
+    held = held_privileges(items, roles) + predefined_privileges(obj, roles)
+    if isinstance(obj, SystemView) and obj.kind == "r":
+        held = "".join(letter for letter in held if letter not in _SYSTEM_WRITES)
+    return held
+
+
+def options_held(catalog: Catalog, role: int, obj: CatalogObject) -> str:
+    """All letters that a role may grant on; the owner's rights bring them all."""
+    if obj.owner in roles_of(catalog, role):
+        rule = KINDS[kind_of(type(obj))]
+        return rule.letters + rule.extra
+    return held_options(current_acl(catalog, obj), roles_of(catalog, role))
+
+
+def _granted_type(catalog: Catalog, obj: TypeObject) -> TypeObject:
+    """A multirange has the privileges of its range."""
+    if obj.kind == "m":
+        found = catalog.of_kind(TypeObject, obj.base_type)
+        return obj if found is None else found
+    return obj
 
 
 def predefined_privileges(obj: CatalogObject, roles: frozenset[int]) -> str:
@@ -223,7 +239,8 @@ def has_column_privilege(
     """By a grant on the whole relation or on the column."""
     if has_privilege(catalog, role, relation, letter):
         return True
-    return column.acl is not None and letter in held_privileges(column.acl, roles_of(catalog, role))
+    items = current_column_acl(catalog, relation, column)
+    return items is not None and letter in held_privileges(items, roles_of(catalog, role))
 
 
 def has_unmask(catalog: Catalog, role: int, table: Table, column: Column) -> bool:
@@ -237,66 +254,6 @@ def has_unmask(catalog: Catalog, role: int, table: Table, column: Column) -> boo
     if schema is not None:
         holders.append(schema.acl)
     return any(UNMASK in held_privileges(items, roles) for items in holders if items is not None)
-
-
-# -- granting -----------------------------------------------------------------------------------
-
-
-def grant(acl: Iterable[AclItem], grantee: int, grantor: int, letters: str, options: str) -> Acl:
-    """`acl` with more letters for (grantee, grantor)."""
-    items = list(acl)
-    for i, item in enumerate(items):
-        if item.grantee == grantee and item.grantor == grantor:
-            items[i] = AclItem(
-                grantee,
-                grantor,
-                ordered(item.privileges + letters),
-                ordered(item.options + options),
-            )
-            return tuple(items)
-    items.append(AclItem(grantee, grantor, ordered(letters), ordered(options)))
-    return tuple(items)
-
-
-def revoke(
-    acl: Iterable[AclItem], grantee: int, grantor: int, letters: str, *, option_only: bool = False
-) -> Acl:
-    """`acl` without these letters (or only without their grant options)."""
-    kept: list[AclItem] = []
-    for item in acl:
-        if item.grantee == grantee and item.grantor == grantor:
-            options = "".join(x for x in item.options if x not in letters)
-            privileges = item.privileges
-            if not option_only:
-                privileges = "".join(x for x in privileges if x not in letters)
-            if not privileges:
-                continue
-            item = AclItem(grantee, grantor, privileges, options)
-        kept.append(item)
-    return tuple(kept)
-
-
-def dependent_grants(acl: Iterable[AclItem], grantor: int, letters: str) -> list[AclItem]:
-    """Grants that `grantor` made of these letters: they fall with its grant option."""
-    return [
-        item
-        for item in acl
-        if item.grantor == grantor
-        and item.grantee != grantor
-        and any(letter in letters for letter in item.privileges)
-    ]
-
-
-def replace_role(acl: Acl, old: int, new: int) -> Acl:
-    """`acl` after its owner `old` became `new` (ALTER ... OWNER)."""
-    if acl is None:
-        return None
-    merged: Acl = ()
-    for item in acl:
-        grantee = new if item.grantee == old else item.grantee
-        grantor = new if item.grantor == old else item.grantor
-        merged = grant(merged or (), grantee, grantor, item.privileges, item.options)
-    return merged
 
 
 def ordered(letters: str) -> str:

@@ -16,8 +16,10 @@ from functools import cache
 from typing import Any, Final
 
 from heliosd.catalog.objects import (
+    BuiltInAcl,
     CatalogObject,
     Database,
+    DefaultPrivileges,
     Role,
     Schema,
     Sequence,
@@ -38,6 +40,8 @@ KINDS: Final[Mapping[str, type[CatalogObject]]] = types.MappingProxyType(
         "sequence": Sequence,
         "type": TypeObject,
         "statistics": Statistics,
+        "default_privileges": DefaultPrivileges,
+        "built_in_acl": BuiltInAcl,
     }
 )
 _KIND_OF: Final = {cls: kind for kind, cls in KINDS.items()}

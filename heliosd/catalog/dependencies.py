@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from heliosd.catalog.objects import (
+    BuiltInAcl,
     CatalogObject,
+    DefaultPrivileges,
     IndexRelation,
     Reference,
     Relation,
@@ -128,6 +130,9 @@ def _of_object(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
     if isinstance(obj, Schema):
         for member in catalog.in_schema(obj.oid):
             yield Part("object", member.oid), False
+        for entry in catalog.objects(DefaultPrivileges):
+            if entry.schema == obj.oid:
+                yield Part("object", entry.oid), True
         return
     if isinstance(obj, Table):
         for other_oid in obj.referenced_by:
@@ -241,7 +246,21 @@ def describe_object(catalog: Catalog, obj: CatalogObject | None, path: tuple[int
             schema = quote_identifier(catalog.schema_name(obj.schema))
             name = quote_identifier(obj.name)
             return f"type {name if obj.schema in path else schema + '.' + name}"
+        case DefaultPrivileges():
+            schema = f" in schema {catalog.schema_name(obj.schema)}" if obj.schema else ""
+            role = catalog.role_name(obj.owner)
+            return (
+                f"default privileges on new {_NEW_OBJECTS[obj.kind]} belonging to role {role}"
+                f"{schema}"
+            )
+        case BuiltInAcl():
+            return f"{obj.kind} {obj.name}"
     return f"{type(obj).__name__.lower()} {obj.name}"
+
+
+_NEW_OBJECTS: Final = {
+    "r": "relations", "S": "sequences", "f": "functions", "T": "types", "n": "schemas",
+}  # fmt: skip
 
 
 def relation_word(relation: Relation) -> str:

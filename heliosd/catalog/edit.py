@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from helios_storage.locks import TableLockMode
+from heliosd.catalog.default_privileges import initial_acl
 from heliosd.catalog.lookup import Catalog, Overlay
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -88,6 +89,9 @@ class CatalogEdit:
     def create(self, obj: T) -> T:
         """Add an object under a name that must be free: 42P07, 42710, 42P06, 42P04 otherwise."""
         self.claim_name(obj)
+        if obj.acl is None:
+            # Every object of every kind passes here, so no kind can forget its owner's defaults.
+            obj = replace(obj, acl=initial_acl(self.catalog, obj))
         obj = replace(obj, version=self.catalog.shared.next_version())
         self._record(None, obj)
         return obj

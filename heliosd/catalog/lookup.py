@@ -14,6 +14,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING, TypeVar
 
 from heliosd.catalog.acl import USAGE, has_privilege
+from heliosd.catalog.membership import RoleWalks
 from heliosd.catalog.objects import (
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
@@ -70,6 +71,8 @@ class SharedCatalog:
     def __init__(self, types: TypeRegistry, system: Iterable[CatalogObject] = ()) -> None:
         self.types = types
         self.state = CatalogState()
+        self.role_walks = RoleWalks()
+        """Memberships walked, for `catalog.membership`."""
         self.mask_secret = token_bytes(32)
         """The key of hash and noise masks; a server puts its key ring's secret in its place."""
         self._versions = count(1)
@@ -135,17 +138,23 @@ class Overlay:
 class Catalog:
     """One session's view. Cheap to make; `overlay` is None outside of DDL transactions."""
 
-    __slots__ = ("_paths", "database", "local", "overlay", "shared", "temporary_schema")
+    __slots__ = ("_database", "_paths", "local", "overlay", "shared", "temporary_schema")
 
     def __init__(self, shared: SharedCatalog, database: Database) -> None:
         self.shared = shared
-        self.database = database
+        self._database = database
         self.local = CatalogState()
         """The session's temporary objects: never stored, never seen by others."""
         self.overlay: Overlay | None = None
         self.temporary_schema = 0
         """Oid of pg_temp_N, 0 until the first temporary object."""
         self._paths: dict[tuple[tuple[str, ...], str], tuple[tuple[int, int, int], SearchPath]] = {}
+
+    @property
+    def database(self) -> Database:
+        """The session's database as it is now: owner and acl change under open sessions."""
+        found = self.by_oid(self._database.oid)
+        return found if isinstance(found, Database) else self._database
 
     @property
     def types(self) -> TypeRegistry:

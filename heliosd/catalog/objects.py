@@ -94,11 +94,17 @@ class Database(CatalogObject):
 
 @dataclass(frozen=True, kw_only=True)
 class Membership:
-    """`role` (oid) counts as a member; granted by `grantor`."""
+    """`role` (oid) counts as a member; granted by `grantor`.
+
+    `inherit_option` (None: as the member's INHERIT says) and `set_option` are PostgreSQL 16's
+    options of a single membership; their defaults are 15's meaning.
+    """
 
     role: int
     grantor: int
     admin_option: bool = False
+    inherit_option: bool | None = None
+    set_option: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,6 +398,28 @@ class TypeObject(CatalogObject):
     constraints: tuple[Constraint, ...] = ()
     columns: tuple[Column, ...] = ()
     references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefaultPrivileges(CatalogObject):
+    """ALTER DEFAULT PRIVILEGES: what `owner`'s new objects of a kind start with.
+
+    With `schema` 0 `acl` is all of it, in every schema; with a schema it is added there.
+    """
+
+    schema: int = 0
+    kind: Literal["r", "S", "f", "T", "n"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltInAcl(CatalogObject):
+    """What GRANT and REVOKE left of the privileges on a thing that is never stored: a built-in
+    function, type or language, a system relation (`target` is its oid), or a setting (its name)."""
+
+    kind: Literal[
+        "function", "type", "language", "relation", "schema", "tablespace", "parameter"
+    ]  # fmt: skip
+    target: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from heliosd.catalog.objects import (
+    BuiltInAcl,
     CatalogObject,
     Database,
+    DefaultPrivileges,
     IndexRelation,
     Reference,
     Relation,
@@ -32,6 +34,11 @@ TYPE: Final = "t"
 ROLE: Final = "a"
 DATABASE: Final = "d"
 STATISTICS: Final = "s"
+DEFAULT_PRIVILEGES: Final = "p"
+BUILT_IN_ACL: Final = "g"
+
+_DECIDES_ROLES: Final = (Role, Database, Schema, BuiltInAcl)
+"""Whose changes may change what any statement of any role may do."""
 
 
 def name_key(obj: CatalogObject) -> NameKey:
@@ -49,6 +56,10 @@ def name_key(obj: CatalogObject) -> NameKey:
             return (DATABASE, 0, obj.name)
         case Statistics():
             return (STATISTICS, obj.table, "")
+        case DefaultPrivileges():
+            return (DEFAULT_PRIVILEGES, obj.database, f"{obj.owner}:{obj.schema}:{obj.kind}")
+        case BuiltInAcl():
+            return (BUILT_IN_ACL, obj.database, f"{obj.kind}:{obj.target or obj.name}")
     raise AssertionError(f"no name space for {type(obj).__name__}")
 
 
@@ -134,7 +145,8 @@ class CatalogState:
         self.names_generation = 0
         """Counts names that came or went: a plan's names may now mean something else."""
         self.roles_generation = 0
-        """Counts changes of roles and memberships: privileges must be decided again."""
+        """Counts changes of roles, memberships, databases, schemas and of grants on what is built
+        in: privileges must be decided again."""
 
     def add(self, obj: CatalogObject) -> None:
         """Add an object, or put it in the place of the one with its oid."""
@@ -146,7 +158,7 @@ class CatalogState:
             self.remove(old)
             self.names_generation = names_generation
         self.generation += 1
-        if isinstance(obj, Role):
+        if isinstance(obj, _DECIDES_ROLES):
             self.roles_generation += 1
         for each in (obj, *derived(obj)):
             self.objects[each.oid] = each
@@ -169,7 +181,7 @@ class CatalogState:
     def remove(self, obj: CatalogObject) -> None:
         """Take an object out, with its derived ones."""
         self.generation += 1
-        if isinstance(obj, Role):
+        if isinstance(obj, _DECIDES_ROLES):
             self.roles_generation += 1
         if not isinstance(obj, Statistics):
             self.names_generation += 1

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heliosd.catalog import acl
+from heliosd.catalog.acl_change import replace_role
 from heliosd.catalog.objects import IndexRelation, Relation, Schema, Sequence, Table, View
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
@@ -57,7 +58,7 @@ def give_to(session: SessionServices, relation: Relation, owner: Role) -> None:
     changed = replace(
         relation,
         owner=owner.oid,
-        acl=acl.replace_role(relation.acl, relation.owner, owner.oid),
+        acl=replace_role(relation.acl, relation.owner, owner.oid),
     )
     edit.replace(relation, changed)
     if isinstance(relation, Table):

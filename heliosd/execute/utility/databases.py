@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from helios_storage.locks import TableLockMode
 from helios_storage.spec import TreeId
 from heliosd.catalog import acl
+from heliosd.catalog.acl_change import replace_role
 from heliosd.catalog.bootstrap import public_schema
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -287,5 +288,5 @@ def change_database_owner(session: SessionServices, name: str, spec: RoleSpec) -
         return
     require_owner(session, database)
     require_new_owner(session, database, owner)
-    grants = acl.replace_role(database.acl, database.owner, owner.oid)
+    grants = replace_role(database.acl, database.owner, owner.oid)
     session.catalog_edit().replace(database, replace(database, owner=owner.oid, acl=grants))

@@ -1,4 +1,4 @@
-"""GRANT and REVOKE of privileges on tables, columns, sequences, schemas, databases."""
+"""GRANT and REVOKE of privileges on everything that has them."""
 
 from __future__ import annotations
 
@@ -6,289 +6,315 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from helios_storage.locks import TableLockMode
-from heliosd.catalog import acl
+from heliosd.catalog import acl, acl_change
+from heliosd.catalog.kinds import KINDS
 from heliosd.catalog.objects import (
     PUBLIC_ROLE,
-    Acl,
     AclItem,
-    CatalogObject,
     ColumnedRelation,
     Database,
-    IndexRelation,
     Schema,
     SystemView,
     Table,
-    View,
 )
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError, not_supported
-from heliosd.execute.utility.names import (
-    current_role_oid,
-    find_relation,
-    lock_object,
-    missing_relation,
-    resolve_role,
-    system_relation,
-)
+from heliosd.execute.utility.grantable import Grantable, all_in_schemas, find_grantable
+from heliosd.execute.utility.names import current_role_oid, resolve_role
 from heliosd.execute.utility.registry import runs
-from heliosd.sql.tree.base import (
-    DropBehavior,
-    ObjectKind,
-    ObjectRef,
-    QualifiedName,
-    RoleKind,
-)
-from heliosd.sql.tree.define import AlterDefaultPrivileges, Grant, PrivilegeItem
+from heliosd.sql.tree.base import DropBehavior, ObjectKind, RoleKind, RoleSpec
+from heliosd.sql.tree.define import Grant, PrivilegeItem
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
 
 _KNOWN: Final = {
-    ObjectKind.TABLE: (acl.TABLE_PRIVILEGES, "relation"),
-    ObjectKind.SEQUENCE: (acl.SEQUENCE_PRIVILEGES, "sequence"),
-    ObjectKind.SCHEMA: (acl.SCHEMA_PRIVILEGES, "schema"),
-    ObjectKind.DATABASE: (acl.DATABASE_PRIVILEGES, "database"),
-}
-
-
+    ObjectKind.TABLE: (KINDS["table"].letters + KINDS["sequence"].letters, "relation"),
+    ObjectKind.SEQUENCE: (KINDS["sequence"].letters, "sequence"),
+    ObjectKind.SCHEMA: (KINDS["schema"].letters, "schema"),
+    ObjectKind.DATABASE: (KINDS["database"].letters, "database"),
+    ObjectKind.FUNCTION: (KINDS["function"].letters, "function"),
+    ObjectKind.PROCEDURE: (KINDS["function"].letters, "procedure"),
+    ObjectKind.ROUTINE: (KINDS["function"].letters, "routine"),
+    ObjectKind.LANGUAGE: (KINDS["language"].letters, "language"),
+    ObjectKind.TYPE: (KINDS["type"].letters, "type"),
+    ObjectKind.DOMAIN: (KINDS["type"].letters, "domain"),
+    ObjectKind.TABLESPACE: (KINDS["tablespace"].letters, "tablespace"),
+    ObjectKind.PARAMETER: (KINDS["parameter"].letters, "parameter"),
+    ObjectKind.LARGE_OBJECT: (KINDS["large object"].letters, "large object"),
+    ObjectKind.FOREIGN_SERVER: (KINDS["foreign server"].letters, "foreign server"),
+    ObjectKind.FOREIGN_DATA_WRAPPER: (
+        KINDS["foreign-data wrapper"].letters, "foreign-data wrapper",
+    ),
+}  # fmt: skip
 _HAVE_UNMASK: Final = (Table, Schema, Database)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One statement's change, to be applied to each acl that it names."""
+    """One statement's change, to be applied to each access list that it names.
+
+    `everything`: ALL was said, so holding only some of it needs no warning.
+    """
 
     grant: bool
     grantees: tuple[int, ...]
-    option: bool
-    cascade: bool
-    everything: bool
-    """ALL was said: holding only some of it needs no warning."""
+    option: bool = False
+    cascade: bool = False
+    everything: bool = False
+
+    def apply(
+        self, session: SessionServices, items: Sequence[AclItem], owner: int, grantor: int,
+        letters: str,
+    ) -> tuple[AclItem, ...]:  # fmt: skip
+        """The access list after the change, made by `grantor`."""
+        changed = tuple(items)
+        catalog = session.catalog
+        for grantee in self.grantees:
+            if self.grant:
+                if self.option and grantee == PUBLIC_ROLE:
+                    raise SqlError("0LP01", "grant options can only be granted to roles")
+                item = AclItem(grantee, grantor, letters, letters if self.option else "")
+                changed = acl_change.grant(catalog, changed, owner, item)
+            else:
+                item = AclItem(grantee, grantor, "" if self.option else letters, letters)
+                changed = acl_change.revoke(catalog, changed, owner, item, cascade=self.cascade)
+        return changed
 
 
 @runs(Grant, tag="GRANT", writes=True, audit="grant")
 def grant(statement: Grant, session: SessionServices) -> str:
     """GRANT privileges ON objects TO roles, REVOKE privileges ON objects FROM roles."""
+    check_grantor(session, statement.granted_by)
     kind = statement.kind
     if kind not in _KNOWN:
-        if statement.all_in_schema:
-            for reference in statement.objects:
-                session.catalog.require_schema(reference.name, reference.position)
-            return "GRANT" if statement.grant else "REVOKE"
         raise not_supported(f"GRANT on {kind.value}")
+    if statement.all_in_schema:
+        found = list(all_in_schemas(session, kind, statement.objects))
+    else:
+        found = [find_grantable(session, kind, reference) for reference in statement.objects]
     change = Change(
         statement.grant,
-        _grantees(session, statement),
+        grantees(session, statement.grantees),
         statement.grant_option,
         statement.behavior is DropBehavior.CASCADE,
-        any(item.name is None for item in statement.privileges),
+        any(item.name is None and not item.columns for item in statement.privileges),
     )
-    for obj in _objects(session, statement):
-        _apply(session, obj.oid, statement, change)
+    for item in statement.privileges:
+        check_privilege(kind, item)
+    for each in found:
+        _apply(session, each, statement, change)
     return "GRANT" if statement.grant else "REVOKE"
 
 
-def _grantees(session: SessionServices, statement: Grant) -> tuple[int, ...]:
-    found: list[int] = []
-    for spec in statement.grantees:
-        if spec.kind is RoleKind.PUBLIC:
-            if statement.grant and statement.grant_option:
-                raise SqlError("0LP01", "grant options can only be granted to roles")
-            found.append(PUBLIC_ROLE)
-        else:
-            found.append(resolve_role(session, spec).oid)
-    return tuple(found)
+def check_grantor(session: SessionServices, granted_by: RoleSpec | None) -> None:
+    """GRANTED BY may only name the current role (0A000)."""
+    if granted_by is None:
+        return
+    if resolve_role(session, granted_by).oid != current_role_oid(session):
+        raise SqlError("0A000", "grantor must be current user")
 
 
-def _objects(session: SessionServices, statement: Grant) -> list[CatalogObject]:
-    if statement.all_in_schema:
-        return _all_in_schemas(session, statement)
-    return [_object(session, statement.kind, reference) for reference in statement.objects]
+def grantees(session: SessionServices, specs: Sequence[RoleSpec]) -> tuple[int, ...]:
+    """The roles' oids; PUBLIC is 0."""
+    return tuple(
+        PUBLIC_ROLE if spec.kind is RoleKind.PUBLIC else resolve_role(session, spec).oid
+        for spec in specs
+    )
 
 
-def _all_in_schemas(session: SessionServices, statement: Grant) -> list[CatalogObject]:
-    wanted: tuple[type[CatalogObject], ...] = (Table, View)
-    if statement.kind is ObjectKind.SEQUENCE:
-        wanted = (SequenceObject,)
-    found: list[CatalogObject] = []
-    for reference in statement.objects:
-        schema = session.catalog.require_schema(reference.name, reference.position)
-        found += [o for o in session.catalog.in_schema(schema.oid) if isinstance(o, wanted)]
-    return found
+def check_privilege(kind: ObjectKind, item: PrivilegeItem) -> None:
+    """42601 for no privilege at all, 0LP01 for one that the kind does not have."""
+    known, word = _KNOWN[kind]
+    if item.columns and kind is not ObjectKind.TABLE:
+        raise SqlError("0LP01", "column privileges are only valid for relations")
+    if item.name is None:
+        return
+    letter = acl.PRIVILEGE_NAMES.get(item.name.upper())
+    if letter is None:
+        raise SqlError("42601", f'unrecognized privilege type "{item.name}"')
+    if letter == acl.UNMASK and word in ("relation", "schema", "database"):
+        return
+    if item.columns:
+        known, word = acl.COLUMN_PRIVILEGES, "column"
+    if letter not in known:
+        raise SqlError("0LP01", f"invalid privilege type {item.name.upper()} for {word}")
 
 
-def _object(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> CatalogObject:
-    match kind:
-        case ObjectKind.SCHEMA:
-            return session.catalog.require_schema(reference.name, reference.position)
-        case ObjectKind.DATABASE:
-            found = session.catalog.database_named(reference.name)
-            if found is None:
-                raise SqlError("3D000", f'database "{reference.name}" does not exist')
-            return found
-    name = QualifiedName(reference.position, reference.parts)
-    relation = find_relation(session, name)
-    if relation is None:
-        raise missing_relation(session, name)
-    if isinstance(relation, IndexRelation):
-        raise SqlError("42809", f'"{relation.name}" is an index')
-    if isinstance(relation, SystemView):
-        raise system_relation(relation)
-    if kind is ObjectKind.SEQUENCE and not isinstance(relation, SequenceObject):
-        raise SqlError("42809", f'"{relation.name}" is not a sequence')
-    return relation
+def _apply(session: SessionServices, found: Grantable, statement: Grant, change: Change) -> None:
+    found = found.lock(session)
+    letters, by_column = _wanted(session, found, statement, change)
+    if isinstance(found.obj, ColumnedRelation):
+        columns = _column_numbers(found.obj, by_column)
+        if not change.grant and letters:
+            # What is revoked from the whole goes from its columns too.
+            with_columns = "".join(x for x in letters if x in acl.COLUMN_PRIVILEGES + acl.UNMASK)
+            for column in found.obj.live_columns:
+                if column.acl is not None and with_columns:
+                    known = columns.get(column.attnum, "")
+                    columns[column.attnum] = acl.ordered(known + with_columns)
+    else:
+        columns = {}
+    before = found.items(session.catalog)
+    if letters:
+        grantor, allowed = _allowed(session, found, before, letters, change)
+        new = change.apply(session, before, found.owner, grantor, allowed)
+        # A list that was never granted on is kept from now on, changed or not.
+        unset = found.built_in is None and found.obj is not None and found.obj.acl is None
+        if new != before or unset:
+            obj = found.put(session, new)
+            if found.built_in is None:
+                found = replace(found, obj=obj)
+    if columns:
+        _change_columns(session, found, columns, before, change)
 
 
-# -- applying -------------------------------------------------------------------------------------
+def revoke_from(session: SessionServices, found: Grantable, role: int) -> None:
+    """DROP OWNED: take everything on an object from a role, and what it granted on."""
+    found = found.lock(session)
+    change = Change(False, (role,), cascade=True, everything=True)
+    rule = KINDS[found.kind]
+    items = found.items(session.catalog)
+    letters = rule.letters + rule.extra
+    grantor, allowed = acl_change.best_grantor(
+        session.catalog, items, current_role_oid(session), found.owner, letters
+    )
+    new = change.apply(session, items, found.owner, grantor, allowed)
+    if new != items:
+        obj = found.put(session, new)
+        if found.built_in is None:
+            found = replace(found, obj=obj)
+    if isinstance(found.obj, ColumnedRelation):
+        letters = acl.COLUMN_PRIVILEGES + acl.UNMASK
+        columns = {
+            c.attnum: letters
+            for c in found.obj.live_columns
+            if c.acl is not None and acl_change.is_named(c.acl, role)
+        }
+        if columns:
+            _change_columns(session, found, columns, new, change)
 
 
-def _apply(session: SessionServices, oid: int, statement: Grant, change: Change) -> None:
-    lock_object(session, oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
-    obj = session.catalog.by_oid(oid)
-    assert obj is not None
+def _wanted(
+    session: SessionServices, found: Grantable, statement: Grant, change: Change
+) -> tuple[str, dict[str, str]]:
+    """Letters on the whole object, and by column name."""
     letters = ""
     by_column: dict[str, str] = {}
     for item in statement.privileges:
-        named = _letters(obj, statement.kind, item)
-        if item.name is None and not change.grant:
-            # ALL never grants UNMASK, but takes it away.
-            named += acl.UNMASK
+        named = _letters(found, item, change)
         if item.columns:
             for column in item.columns:
                 by_column[column] = by_column.get(column, "") + named
         else:
             letters += named
-    changed = obj
-    if letters:
-        items = acl.effective_acl(obj)
-        new = _changed(session, obj, items, acl.ordered(letters), change, obj.name)
-        changed = replace(obj, acl=new)
-    if by_column:
-        assert isinstance(changed, ColumnedRelation)
-        changed = _change_columns(session, changed, by_column, change)
-    if changed is not obj:
-        session.catalog_edit().replace(obj, changed)
+    if isinstance(found.obj, ColumnedRelation) and statement.kind is ObjectKind.TABLE:
+        letters = _for_relation(session, found.obj, letters)
+    return acl.ordered(letters), {name: acl.ordered(x) for name, x in by_column.items()}
 
 
-def _letters(obj: CatalogObject, kind: ObjectKind, item: PrivilegeItem) -> str:
-    known, word = _KNOWN[kind]
-    if isinstance(obj, SequenceObject):
-        known = acl.SEQUENCE_PRIVILEGES if kind is ObjectKind.SEQUENCE else "rwU"
+def _letters(found: Grantable, item: PrivilegeItem, change: Change) -> str:
+    rule = KINDS["column"] if item.columns else KINDS[found.kind]
     if item.name is None:
-        if item.columns:
-            return acl.COLUMN_PRIVILEGES
-        return acl.all_privileges(obj)
-    letter = acl.PRIVILEGE_NAMES.get(item.name.upper())
-    if letter is None:
-        raise SqlError("42601", f'unrecognized privilege type "{item.name}"')
-    if letter == acl.UNMASK and isinstance(obj, Table if item.columns else _HAVE_UNMASK):
-        return letter
-    if item.columns and letter not in acl.COLUMN_PRIVILEGES:
-        raise SqlError("0LP01", f"invalid privilege type {item.name.upper()} for column")
-    if letter not in known and letter not in acl.all_privileges(obj):
-        if word == "relation" and letter == acl.USAGE:
-            word = "table"
-        raise SqlError("0LP01", f"invalid privilege type {item.name.upper()} for {word}")
+        # ALL never grants what must be named, but takes it away.
+        return rule.letters + ("" if change.grant else rule.extra)
+    letter = acl.PRIVILEGE_NAMES[item.name.upper()]
+    known = Table if item.columns else _HAVE_UNMASK
+    if letter == acl.UNMASK and not isinstance(found.obj, known):
+        raise SqlError("0LP01", f"invalid privilege type UNMASK for {found.words}")
     return letter
 
 
-def _change_columns(
+def _for_relation(session: SessionServices, relation: ColumnedRelation, letters: str) -> str:
+    """GRANT ON TABLE may name a sequence: what it does not have is left out, with a warning."""
+    if isinstance(relation, SequenceObject):
+        if any(letter not in acl.SEQUENCE_PRIVILEGES for letter in letters):
+            session.notice(
+                f'sequence "{relation.name}" only supports USAGE, SELECT, and UPDATE privileges',
+                severity="WARNING",
+                sqlstate="0LP01",
+            )
+        return "".join(letter for letter in letters if letter in acl.SEQUENCE_PRIVILEGES)
+    if acl.USAGE in letters:
+        raise SqlError("0LP01", "invalid privilege type USAGE for table")
+    return letters
+
+
+def _allowed(
     session: SessionServices,
-    relation: ColumnedRelation,
-    by_column: dict[str, str],
+    found: Grantable,
+    items: tuple[AclItem, ...],
+    letters: str,
     change: Change,
-) -> ColumnedRelation:
-    columns = list(relation.columns)
+    column: str | None = None,
+) -> tuple[int, str]:
+    """(grantor, the letters it may grant): 42501 for a role without any, warnings for some."""
+    catalog, role = session.catalog, current_role_oid(session)
+    grantor, allowed = acl_change.best_grantor(catalog, items, role, found.owner, letters)
+    if allowed == letters:
+        return grantor, allowed
+    shown = found.name if column is None else f'column "{column}" of relation "{found.name}"'
+    if not allowed and not _holds_any(session, found, items, grantor):
+        name = shown if column is not None else f"{found.words} {found.name}"
+        raise SqlError("42501", f"permission denied for {name}")
+    if not allowed or not change.everything:
+        _warn(session, shown if column is not None else f'"{shown}"', change, some=bool(allowed))
+    return grantor, allowed
+
+
+def _holds_any(
+    session: SessionServices, found: Grantable, items: tuple[AclItem, ...], role: int
+) -> bool:
+    roles = acl.roles_of(session.catalog, role)
+    if acl.held_privileges(items, roles) or acl.held_options(items, roles):
+        return True
+    return found.obj is not None and bool(acl.predefined_privileges(found.obj, roles))
+
+
+def _warn(session: SessionServices, shown: str, change: Change, *, some: bool) -> None:
+    head = "not all privileges" if some else "no privileges"
+    tail = "were granted for" if change.grant else "could be revoked for"
+    session.notice(
+        f"{head} {tail} {shown}",
+        severity="WARNING",
+        sqlstate="01007" if change.grant else "01006",
+    )
+
+
+# -- columns --------------------------------------------------------------------------------------
+
+
+def _column_numbers(relation: ColumnedRelation, by_column: dict[str, str]) -> dict[int, str]:
+    found: dict[int, str] = {}
     for name, letters in by_column.items():
         column = relation.column_by_name.get(name)
         if column is None:
             raise SqlError("42703", f'column "{name}" of relation "{relation.name}" does not exist')
-        own = (AclItem(relation.owner, relation.owner, acl.COLUMN_PRIVILEGES),)
-        items = own + (column.acl or ())
-        new = _changed(session, relation, items, acl.ordered(letters), change, relation.name)
-        kept = tuple(item for item in new or () if item != own[0])
-        columns[column.attnum - 1] = replace(column, acl=kept or None)
-    return replace(relation, columns=tuple(columns))
+        found[column.attnum] = letters
+    return found
 
 
-def _changed(
+def _change_columns(
     session: SessionServices,
-    obj: CatalogObject,
-    items: Sequence[AclItem],
-    letters: str,
+    found: Grantable,
+    by_column: dict[int, str],
+    whole: tuple[AclItem, ...],
     change: Change,
-    shown: str,
-) -> Acl:
-    grantor, allowed = _grantor(session, obj, items, letters)
-    if not allowed:
-        if not acl.held_privileges(items, acl.roles_of(session.catalog, current_role_oid(session))):
-            raise SqlError("42501", f"permission denied for {acl.kind_words(obj)} {shown}")
-        session.notice(
-            f'no privileges were granted for "{shown}"'
-            if change.grant
-            else f'no privileges could be revoked for "{shown}"',
-            severity="WARNING",
-            sqlstate="01007" if change.grant else "01006",
-        )
-        return tuple(items)
-    if allowed != letters and not change.everything:
-        session.notice(
-            f'not all privileges were granted for "{shown}"'
-            if change.grant
-            else f'not all privileges could be revoked for "{shown}"',
-            severity="WARNING",
-            sqlstate="01007" if change.grant else "01006",
-        )
-    new: Acl = tuple(items)
-    for grantee in change.grantees:
-        if change.grant:
-            options = allowed if change.option else ""
-            new = acl.grant(new or (), grantee, grantor, allowed, options)
-        else:
-            new = _revoked(new or (), grantee, grantor, allowed, change)
-    return new
-
-
-def _grantor(
-    session: SessionServices, obj: CatalogObject, items: Sequence[AclItem], letters: str
-) -> tuple[int, str]:
-    """Who grants, and which letters that role may grant: the owner all, others by their options."""
-    role = current_role_oid(session)
-    if acl.is_owner(session.catalog, role, obj):
-        return obj.owner, letters
-    best, held = role, ""
-    for candidate in sorted(acl.roles_of(session.catalog, role)):
-        options = acl.held_options(items, frozenset({candidate}))
-        usable = "".join(letter for letter in letters if letter in options)
-        if len(usable) > len(held):
-            best, held = candidate, usable
-    return best, held
-
-
-def _revoked(
-    items: Sequence[AclItem], grantee: int, grantor: int, letters: str, change: Change
-) -> Acl:
-    """Without these letters; what the grantee granted on falls too, or RESTRICT refuses (2BP01)."""
-    held = next((i for i in items if i.grantee == grantee and i.grantor == grantor), None)
-    lost = "" if held is None else "".join(x for x in held.options if x in letters)
-    new: Acl = acl.revoke(items, grantee, grantor, letters, option_only=change.option)
-    still = acl.held_options(new or (), frozenset({grantee}))
-    lost = "".join(x for x in lost if x not in still)
-    if lost:
-        for item in acl.dependent_grants(new or (), grantee, lost):
-            if not change.cascade:
-                raise SqlError(
-                    "2BP01",
-                    "dependent privileges exist",
-                    hint="Use CASCADE to revoke them too.",
-                )
-            deeper = replace(change, option=False)
-            new = _revoked(new or (), item.grantee, grantee, lost, deeper)
-    return new
-
-
-@runs(AlterDefaultPrivileges, tag="ALTER DEFAULT PRIVILEGES", writes=True)
-def alter_default_privileges(_statement: AlterDefaultPrivileges, _session: SessionServices) -> None:
-    """Not built: without it new objects have PostgreSQL's own defaults."""
-    raise not_supported("ALTER DEFAULT PRIVILEGES")
+) -> None:
+    """Columns' access lists; who may grant counts what it holds on the whole relation too."""
+    relation = found.obj
+    assert isinstance(relation, ColumnedRelation)
+    if isinstance(relation, SystemView):
+        raise not_supported("GRANT on columns of system relations")
+    columns = list(relation.columns)
+    for attnum, letters in sorted(by_column.items()):
+        column = columns[attnum - 1]
+        items = column.acl or ()
+        grantor, allowed = _allowed(
+            session, found, (*whole, *items), letters,
+            replace(change, everything=letters == acl.COLUMN_PRIVILEGES), column.name,
+        )  # fmt: skip
+        new = change.apply(session, items, found.owner, grantor, allowed)
+        columns[attnum - 1] = replace(column, acl=new or None)
+    if tuple(columns) != relation.columns:
+        session.catalog_edit().replace(relation, replace(relation, columns=tuple(columns)))

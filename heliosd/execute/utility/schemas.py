@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
+from heliosd.catalog.acl_change import replace_role
 from heliosd.catalog.objects import Relation, Schema
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
@@ -135,6 +136,6 @@ def change_schema_owner(session: SessionServices, name: str, spec: RoleSpec) -> 
     if not is_superuser(session):
         require_privilege(session, session.catalog.database, acl.CREATE)
     changed = replace(
-        schema, owner=owner.oid, acl=acl.replace_role(schema.acl, schema.owner, owner.oid)
+        schema, owner=owner.oid, acl=replace_role(schema.acl, schema.owner, owner.oid)
     )
     session.catalog_edit().replace(schema, changed)

@@ -243,12 +243,15 @@ class Grant(Statement):
 
 @node
 class GrantRole(Statement):
-    """GRANT role TO role and REVOKE role FROM role."""
+    """GRANT role TO role and REVOKE role FROM role.
+
+    `options`: admin, inherit, set, each with a bool; REVOKE ... OPTION FOR names one with False.
+    """
 
     grant: bool
     roles: tuple[PrivilegeItem, ...]
     grantees: tuple[RoleSpec, ...]
-    admin_option: bool = False
+    options: tuple[Option, ...] = ()
     granted_by: RoleSpec | None = None
     behavior: DropBehavior = DropBehavior.RESTRICT
 
