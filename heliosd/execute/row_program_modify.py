@@ -10,6 +10,15 @@ from heliosd.execute.row_program_write import TableParts
 from heliosd.plan.physical import DeleteRows, InsertRows, Physical, UpdateRows
 
 
+def _written(node: InsertRows | UpdateRows | DeleteRows) -> frozenset[int]:
+    """The columns that the statement gives values to (0-based)."""
+    if isinstance(node, InsertRows):
+        return frozenset(node.statement.written)
+    if isinstance(node, UpdateRows):
+        return frozenset(assignment.column for assignment in node.assignments)
+    return frozenset()
+
+
 def write_modification(
     c: ProgramCompiler, node: Physical, flow: Flow, *, at_once: bool = False
 ) -> str:
@@ -20,7 +29,7 @@ def write_modification(
     assert isinstance(node, InsertRows | UpdateRows | DeleteRows)
     statement = node.statement
     rel = statement.rel if isinstance(node, DeleteRows) else statement.new_rel  # type: ignore[union-attr]
-    parts = TableParts(c, statement.table, rel)
+    parts = TableParts(c, statement.table, rel, _written(node))
     work = Work(parts, c.module.name("v"), node.returning, gives_way=not at_once)
     writer = flow.writer
     writer.first("transaction = ctx.transaction")

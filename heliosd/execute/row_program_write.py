@@ -46,9 +46,12 @@ class IndexParts:
 class TableParts:
     """What writing to a table needs to know, bound over one rel number."""
 
-    def __init__(self, c: ProgramCompiler, table: Table, rel: int) -> None:
+    def __init__(
+        self, c: ProgramCompiler, table: Table, rel: int, written: frozenset[int] = frozenset()
+    ) -> None:
         self.table = table
         self.rel = rel
+        self.written = written
         self.words = TableWords(table, c.services.schema_name(table), c.types)
         self.primary = next((i for i in table.indexes if i.primary), None)
         self.checks: list[tuple[Constraint, Expr]] = [
@@ -126,21 +129,21 @@ def write_checks(
             row.append(tuple_of(values[i].text for i in range(len(table.columns))))
         return row[0]
 
-    words = c.slot(parts.words)
+    words, written = c.slot(parts.words), c.slot(parts.written)
     for number, column in enumerate(table.columns):
         if not column.not_null or column.dropped or number not in changed:
             continue
         code = values[number]
         if code.nullable:
             with writer.block(f"if {code.text} is None:"):
-                writer.line(f"{words}.not_null(ctx, {number}, {whole()})")
+                writer.line(f"{words}.not_null(ctx, {number}, {whole()}, {written})")
     for constraint, expression in parts.checks:
         read = {slot for _, slot in needed_by([expression])}
         if not read & changed and WHOLE_ROW not in read:
             continue
         code = c.at(at).value(expression)
         with writer.block(f"if {code.text} is False:"):
-            writer.line(f"{words}.check(ctx, {c.slot(constraint)}, {whole()})")
+            writer.line(f"{words}.check(ctx, {c.slot(constraint)}, {whole()}, {written})")
 
 
 @dataclass(frozen=True, slots=True)

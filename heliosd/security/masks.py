@@ -137,18 +137,15 @@ def _nothing(*_row: Any) -> None:
     return None
 
 
-def masked_text(
-    catalog: Catalog, table: Table, attnum: int, call: MaskCall, value: Any
-) -> tuple[Any, bool]:
-    """(a value as an error may show it, whether it is there)."""
+def masked_value(catalog: Catalog, table: Table, attnum: int, call: MaskCall, value: Any) -> Any:
+    """A value as an error may show it. Masks that need the row's key hide it whole there."""
     if value is None:
-        return None, False
+        return None
+    column = table.column(attnum)
     if mask_function(call).by_row:
-        kind = type_of_column(catalog, table.column(attnum))
-        shown = None if kind is None else full_value(kind, table.column(attnum).typmod)
-    else:
-        shown = usable_form(catalog, table, table.column(attnum), call)(value)
-    return shown, shown is not None
+        kind = type_of_column(catalog, column)
+        return None if kind is None else full_value(kind, column.typmod)
+    return usable_form(catalog, table, column, call)(value)
 
 
 # -- the rewrite ----------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ class ParentCheck:
             "23503",
             f'insert or update on table "{table.name}" violates foreign key constraint '
             f'"{self.constraint.name}"',
-            detail=f"Key {self.child.key_detail(ctx, self.slots, noted)} is not present in table "
+            detail=f"Key{self.child.key_detail(ctx, self.slots, noted)} is not present in table "
             f'"{self.parent.name}".',
             schema=self.child.schema,
             table=table.name,
@@ -234,7 +234,7 @@ class ReferencedAction:
                 "23503",
                 f'update or delete on table "{table.name}" violates foreign key constraint '
                 f'"{self.constraint.name}" on table "{self.child.name}"',
-                detail=f"Key {self.parent.key_detail(ctx, self.slots, key)} is still referenced "
+                detail=f"Key{self.parent.key_detail(ctx, self.slots, key)} is still referenced "
                 f'from table "{self.child.name}".',
                 schema=self.child_schema,
                 table=self.child.name,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from heliosd.errors import SqlError
+from heliosd.execute.dml.shown import shown_row
 from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
@@ -38,47 +39,71 @@ class TableWords:
     def _kind(self, oid: int) -> SqlType:
         return self.registry.by_oid[value_type_of(oid)]
 
-    def failing_row(self, ctx: ExecutionContext, row: Sequence[Any]) -> str:
-        """`Failing row contains (1, null, ...).`"""
+    def failing_row(
+        self, ctx: ExecutionContext, row: Sequence[Any], written: Iterable[int]
+    ) -> str | None:
+        """`Failing row contains (1, null, ...).`, or what the role may read of it: `(a) = (1)`.
+
+        `written`: the columns that the statement gave values to; they are no secret to it.
+        """
+        seen = shown_row(ctx, self.table)
+        numbers = seen.columns(written)
+        if not numbers:
+            return None
         parts: list[str] = []
-        for number, column in enumerate(self.table.columns):
-            if column.dropped:
-                continue
-            text = self.shown(ctx, number, row[number])
+        for number in numbers:
+            text = self.shown(ctx, number, seen.value(number, row[number]))
             raw = text.encode()
             if len(raw) > VALUE_CHARACTERS_MAX:
                 text = raw[:VALUE_CHARACTERS_MAX].decode(errors="ignore") + "..."
             parts.append(text)
-        return f"Failing row contains ({', '.join(parts)})."
+        names = ", ".join(self.table.columns[number].name for number in numbers)
+        head = "" if seen.is_whole else f"({names}) = "
+        return f"Failing row contains {head}({', '.join(parts)})."
 
     def key_detail(
         self, ctx: ExecutionContext, columns: Sequence[int], values: Sequence[Any]
     ) -> str:
-        """`(a, b)=(1, 2)` for columns given 0-based."""
+        """` (a, b)=(1, 2)` for columns given 0-based; "" where the role may not read them."""
+        shown = shown_row(ctx, self.table).key(columns, values)
+        if shown is None:
+            return ""
         names = ", ".join(self.table.columns[c].name for c in columns)
-        texts = ", ".join(self.shown(ctx, c, v) for c, v in zip(columns, values, strict=True))
-        return f"({names})=({texts})"
+        texts = ", ".join(self.shown(ctx, c, v) for c, v in zip(columns, shown, strict=True))
+        return f" ({names})=({texts})"
 
-    def not_null(self, ctx: ExecutionContext, column: int, row: Sequence[Any]) -> NoReturn:
+    def not_null(
+        self,
+        ctx: ExecutionContext,
+        column: int,
+        row: Sequence[Any],
+        written: Iterable[int] = (),
+    ) -> NoReturn:
         """23502."""
         name = self.table.columns[column].name
         raise SqlError(
             "23502",
             f'null value in column "{name}" of relation "{self.table.name}" '
             "violates not-null constraint",
-            detail=self.failing_row(ctx, row),
+            detail=self.failing_row(ctx, row, written),
             schema=self.schema,
             table=self.table.name,
             column=name,
         )
 
-    def check(self, ctx: ExecutionContext, constraint: Constraint, row: Sequence[Any]) -> NoReturn:
+    def check(
+        self,
+        ctx: ExecutionContext,
+        constraint: Constraint,
+        row: Sequence[Any],
+        written: Iterable[int] = (),
+    ) -> NoReturn:
         """23514."""
         raise SqlError(
             "23514",
             f'new row for relation "{self.table.name}" violates check constraint '
             f'"{constraint.name}"',
-            detail=self.failing_row(ctx, row),
+            detail=self.failing_row(ctx, row, written),
             schema=self.schema,
             table=self.table.name,
             constraint=constraint.name,
@@ -93,6 +118,8 @@ class TableWords:
         types: Sequence[int],
     ) -> NoReturn:
         """23505. `texts` name the key's columns or expressions, `types` are their oids."""
+        visible = shown_row(ctx, self.table).index_key(index, values)
+        values = [None] * len(types) if visible is None else visible
         shown = ", ".join(
             "null" if v is None else self._kind(t).output(v, ctx.eval)
             for v, t in zip(values, types, strict=True)
@@ -102,7 +129,9 @@ class TableWords:
         raise SqlError(
             "23505",
             f'duplicate key value violates unique constraint "{name}"',
-            detail=f"Key ({', '.join(texts)})=({shown}) already exists.",
+            detail=None
+            if visible is None
+            else f"Key ({', '.join(texts)})=({shown}) already exists.",
             schema=self.schema,
             table=self.table.name,
             constraint=name,

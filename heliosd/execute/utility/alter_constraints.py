@@ -9,6 +9,7 @@ from helios_storage.spec import TreeId
 from heliosd.catalog.dependencies import Part
 from heliosd.catalog.objects import Column, Constraint, Index, Table
 from heliosd.errors import SqlError, not_supported
+from heliosd.execute.dml.shown import shown_row
 from heliosd.execute.utility.as_stored import prepare_as_stored
 from heliosd.execute.utility.choose_names import relation_taken
 from heliosd.execute.utility.drop import drop_parts
@@ -236,13 +237,15 @@ def validate_foreign_key(session: SessionServices, table: Table, key: Constraint
         session, "SELECT", shown, "FROM", child, "AS c WHERE", present, "AND NOT EXISTS", *inner
     )
     if row is not None:
-        names = ", ".join(table.column(a).name for a in key.columns)
-        values = ", ".join(str(value) for value in row)
+        shown_key = ""
+        if shown_row(session.context, table).sees([a - 1 for a in key.columns]):
+            names = ", ".join(table.column(a).name for a in key.columns)
+            shown_key = f" ({names})=({', '.join(str(value) for value in row)})"
         raise SqlError(
             "23503",
             f'insert or update on table "{table.name}" violates foreign key constraint '
             f'"{key.name}"',
-            detail=f'Key ({names})=({values}) is not present in table "{target.name}".',
+            detail=f'Key{shown_key} is not present in table "{target.name}".',
             schema=session.catalog.schema_name(table.schema),
             table=table.name,
             constraint=key.name,

@@ -15,6 +15,7 @@ from helios_storage.sorting import SortedRuns
 from helios_storage.spec import TreeId
 from heliosd.catalog.objects import Column, Index, Table
 from heliosd.errors import SqlError
+from heliosd.execute.dml.shown import shown_row
 from heliosd.execute.key_codec import codec_for, locator_codec
 from heliosd.execute.utility.as_stored import prepare_as_stored
 from heliosd.execute.utility.physical import (
@@ -194,11 +195,14 @@ def duplicate_key(
                 continue
             key = encode(row)
             if key in seen:
-                detail = f"Key {_shown_key(session, table, index, row)} is duplicated."
+                visible = shown_row(session.context, table).index_key(index, row)
+                if visible is not None:
+                    detail = f"Key {_shown_key(session, table, index, visible)} is duplicated."
                 break
             seen.add(key)
-        if detail is not None:
-            break
+        else:
+            continue
+        break
     return SqlError(
         "23505",
         f'could not create unique index "{index.name}"',
@@ -209,7 +213,7 @@ def duplicate_key(
     )
 
 
-def _shown_key(session: SessionServices, table: Table, index: Index, row: Values) -> str:
+def _shown_key(session: SessionServices, table: Table, index: Index, row: Sequence[Any]) -> str:
     types, evaluation = session.catalog.types, session.context.eval
     names: list[str] = []
     texts: list[str] = []

@@ -84,6 +84,7 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
         returning,
         finish_with(level),
         "" if tree.overriding is tree_modify.Overriding.DEFAULT else tree.overriding.value,
+        tuple(c.attnum - 1 for c in written),
     )
 
 

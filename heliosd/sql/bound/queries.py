@@ -372,6 +372,8 @@ class Insert:
     returning: tuple[Target, ...] = ()
     ctes: tuple[Cte, ...] = ()
     overriding: str = ""
+    written: tuple[int, ...] = ()
+    """The columns (0-based) that the statement gives values to."""
 
 
 @node
