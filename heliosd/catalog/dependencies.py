@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from heliosd.catalog.objects import (
     BuiltInAcl,
     CatalogObject,
+    ColumnedRelation,
     DefaultPrivileges,
     IndexRelation,
     Reference,
@@ -31,7 +32,10 @@ from heliosd.types.quoting import quote_identifier
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
 
-PartKind = Literal["object", "column", "constraint", "default", "index"]
+PartKind = Literal[
+    "object", "column", "constraint", "default", "index", "attribute", "domain constraint",
+    "type default",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def direct_dependents(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool
                 yield Part("index", table.oid, constraint.index), True
         case "index":
             yield from _foreign_keys_onto_index(catalog, catalog.table(part.oid), part.sub)
-        case "default":
+        case _:
             return
 
 
@@ -141,9 +145,25 @@ def _of_object(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
                 for key in other.foreign_keys:
                     if key.referenced_table == obj.oid:
                         yield Part("constraint", other.oid, key.oid), False
-    for dependent in catalog.dependents(part.oid):
-        if dependent.oid != part.oid:
-            yield from _holders(dependent, lambda r: r.oid == part.oid)
+    parts = {part.oid, *_type_parts(obj)}
+    seen: set[Part] = set()
+    for oid in sorted(parts):
+        for dependent in catalog.dependents(oid):
+            if dependent.oid == part.oid:
+                continue
+            for each, automatic in _holders(dependent, lambda r: r.oid in parts):
+                if each not in seen:
+                    seen.add(each)
+                    yield each, automatic
+
+
+def _type_parts(obj: CatalogObject | None) -> tuple[int, ...]:
+    """The types that come with a type or a relation: its array, its rows."""
+    if isinstance(obj, TypeObject):
+        return (obj.array_oid,) if obj.array_oid else ()
+    if isinstance(obj, ColumnedRelation) and obj.row_type:
+        return (obj.row_type, obj.row_array) if obj.row_array else (obj.row_type,)
+    return ()
 
 
 def _holders(
@@ -174,7 +194,27 @@ def _holders(
         case View():
             yield Part("object", dependent.oid), False
         case TypeObject():
-            yield Part("object", dependent.oid), False
+            yield from _holders_in_type(dependent, matches)
+
+
+def _holders_in_type(
+    made: TypeObject, matches: Callable[[Reference], bool]
+) -> Iterator[tuple[Part, bool]]:
+    """An attribute goes alone; a domain's check too; else the whole type."""
+    if made.kind == "m" and matches(Reference(made.base_type)):
+        yield Part("object", made.oid), True
+        return
+    if made.base_type and matches(Reference(made.base_type)):
+        yield Part("object", made.oid), False
+        return
+    for column in made.columns:
+        if not column.dropped and matches(Reference(column.type_oid)):
+            yield Part("attribute", made.oid, column.attnum), False
+    for constraint in made.constraints:
+        if any(map(matches, constraint.references)):
+            yield Part("domain constraint", made.oid, constraint.oid), False
+    if any(map(matches, made.references)):
+        yield Part("type default", made.oid), False
 
 
 def _of_column(catalog: Catalog, table: Table, attnum: int) -> Iterator[tuple[Part, bool]]:
@@ -218,6 +258,9 @@ def describe(catalog: Catalog, part: Part, path: tuple[int, ...]) -> str:
     """`constraint x on table y`, as PostgreSQL's getObjectDescription; qualified if not visible."""
     if part.kind == "object":
         return describe_object(catalog, catalog.by_oid(part.oid), path)
+    made = catalog.by_oid(part.oid)
+    if isinstance(made, TypeObject):
+        return _describe_in_type(catalog, made, part, path)
     table = catalog.table(part.oid)
     owner = f"table {qualified(catalog, table, path)}"
     match part.kind:
@@ -231,6 +274,18 @@ def describe(catalog: Catalog, part: Part, path: tuple[int, ...]) -> str:
             return f"constraint {constraint.name} on {owner}"
     relation = catalog.by_oid(part.sub)
     return describe_object(catalog, relation, path)
+
+
+def _describe_in_type(
+    catalog: Catalog, made: TypeObject, part: Part, path: tuple[int, ...]
+) -> str:
+    owner = describe_object(catalog, made, path)
+    if part.kind == "attribute":
+        return f"column {made.columns[part.sub - 1].name} of composite {owner}"
+    if part.kind == "domain constraint":
+        name = next((c.name for c in made.constraints if c.oid == part.sub), "")
+        return f"constraint {name} on domain {owner.removeprefix('type ')}"
+    return f"default for {owner}"
 
 
 def describe_object(catalog: Catalog, obj: CatalogObject | None, path: tuple[int, ...]) -> str:

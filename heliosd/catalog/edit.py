@@ -132,7 +132,9 @@ class CatalogEdit:
             return obj.persistence == "t"
         if isinstance(obj, Statistics):
             return obj.temporary
-        return isinstance(obj, Schema | TypeObject) and obj.oid == self.catalog.temporary_schema
+        if isinstance(obj, TypeObject):
+            return obj.schema != 0 and obj.schema == self.catalog.temporary_schema
+        return isinstance(obj, Schema) and obj.oid == self.catalog.temporary_schema
 
     def _record(self, before: CatalogObject | None, after: CatalogObject | None) -> None:
         if after is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from heliosd.catalog import acl
+from heliosd.catalog import holdings
 from heliosd.catalog.definitions import (
     Describer,
     StoredText,
@@ -31,6 +31,7 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.catalog.signatures import argument_list, result_text, type_names
+from heliosd.errors import SqlError
 from heliosd.types.facts import function_facts, operator_facts, type_facts
 
 if TYPE_CHECKING:
@@ -43,21 +44,12 @@ COLLATIONS: Final = {
     12448: "C.utf8",
 }  # fmt: skip
 
-_KINDS: Final[dict[str, tuple[type[CatalogObject], ...]]] = {
-    "table": (ColumnedRelation, IndexRelation),
-    "column": (ColumnedRelation,),
-    "sequence": (Sequence,),
-    "schema": (Schema,),
-    "database": (Database,),
-    "type": (TypeObject,),
-}
-
-
 class CatalogFace:
     """Implements `heliosd.types.context.CatalogLookup` over a session's `Catalog`.
 
     `path` gives the resolved search_path at the time of the call. `row_count` answers how many
-    rows a tree has: sizes are estimated from it.
+    rows a tree has: sizes are estimated from it. `role` is the current role, whose rights to look
+    into a schema count.
     """
 
     def __init__(
@@ -68,8 +60,10 @@ class CatalogFace:
         *,
         describer: Describer | None = None,
         row_count: Callable[[int], int] | None = None,
+        role: Callable[[], int] | None = None,
     ) -> None:
         self._catalog = catalog
+        self._role = role
         self._path = path
         self._functions = functions
         self._describer: Describer = StoredText() if describer is None else describer
@@ -82,6 +76,8 @@ class CatalogFace:
         path = self._path().schemas
         catalog = self._catalog
         found: CatalogObject | None = None
+        if schema is not None and kind in ("relation", "type"):
+            self._require_usage(schema)
         match kind:
             case "relation":
                 found = catalog.relation(schema, bare, path)
@@ -92,7 +88,7 @@ class CatalogFace:
             case "database":
                 found = catalog.database_named(bare)
             case "type":
-                return self._type_oid(schema, bare, path)
+                return catalog.type_oid(schema, bare, path)
             case "function":
                 named = self._functions.named(bare) if schema in (None, "pg_catalog") else ()
                 return named[0].oid if named else None
@@ -112,18 +108,16 @@ class CatalogFace:
                 )
         return None if found is None else found.oid
 
-    def _type_oid(self, schema: str | None, name: str, path: Iterable[int]) -> int | None:
-        if schema in (None, "pg_catalog"):
-            built_in = self._catalog.types.by_name.get(name)
-            if built_in is not None:
-                return built_in.oid
-        made = self._catalog.user_type(schema, name, path)
-        if made is not None:
-            return made.oid
-        relation = self._catalog.relation(schema, name, path)
-        if isinstance(relation, ColumnedRelation) and relation.row_type:
-            return relation.row_type
-        return None
+    def element_type(self, oid: int) -> int:
+        kind = self._catalog.types.by_oid.get(oid)
+        return kind.element if kind is not None and kind.uses and kind.is_array else 0
+
+    def _require_usage(self, schema: str) -> None:
+        """42501 when the current role may not look into a schema."""
+        found = self._catalog.schema(schema)
+        if found is None or self._role is None or self._catalog.may_use(self._role(), found):
+            return
+        raise SqlError("42501", f"permission denied for schema {schema}")
 
     def find_name(self, kind: str, oid: int) -> tuple[str, str] | None:
         catalog = self._catalog
@@ -152,7 +146,7 @@ class CatalogFace:
 
     def _type_name(self, oid: int) -> tuple[str, str] | None:
         built_in = self._catalog.types.by_oid.get(oid)
-        if built_in is not None:
+        if built_in is not None and not built_in.uses:
             return "pg_catalog", built_in.name
         fact = type_names().get(oid)
         if fact is not None:
@@ -164,7 +158,9 @@ class CatalogFace:
         if isinstance(owner, TypeObject):
             return self._catalog.schema_name(owner.schema), "_" + owner.name
         if isinstance(owner, Relation):
-            return self._catalog.schema_name(owner.schema), owner.name
+            is_array = oid == getattr(owner, "row_array", 0)
+            name = "_" + owner.name if is_array else owner.name
+            return self._catalog.schema_name(owner.schema), name
         return None
 
     def is_visible(self, kind: str, oid: int) -> bool | None:
@@ -178,12 +174,10 @@ class CatalogFace:
                 first = catalog.relation(None, found.name, path)
                 return first is not None and first.oid == oid
             case "type":
-                if oid in catalog.types.by_oid or oid in type_names():
-                    return PG_CATALOG_OID in path
-                made = found or catalog.owner_of_part(oid)
-                if isinstance(made, TypeObject | Relation):
-                    return made.schema in path
-                return None
+                known = catalog.types.by_oid.get(oid)
+                if known is not None:
+                    return catalog.type_oid(None, known.name, path) == oid
+                return PG_CATALOG_OID in path if oid in type_names() else None
             case "function":
                 return True if oid in function_facts() else None
             case "operator":
@@ -279,54 +273,18 @@ class CatalogFace:
 
     # -- privileges --------------------------------------------------------------------------
 
-    def has_privilege(self, role: int, kind: str, oid: int, column: int, privilege: str) -> bool:
-        catalog = self._catalog
-        name = privilege.strip().upper()
-        with_option = name.endswith(" WITH GRANT OPTION")
-        letter = acl.PRIVILEGE_NAMES.get(name.removesuffix(" WITH GRANT OPTION"), "")
-        if role and acl.is_superuser(catalog, role):
-            return True
-        found = catalog.by_oid(oid)
-        if found is None:
-            # Built-in functions, types and languages are everybody's.
-            return kind in _OPEN_KINDS and not with_option
-        if self._object_privilege(role, found, letter, with_option=with_option):
-            return True
-        if column and isinstance(found, ColumnedRelation):
-            if column > len(found.columns) or (column > 0 and found.column(column).dropped):
-                return False
-            columns = found.live_columns if column < 0 else (found.column(column),)
-            test = any if column < 0 else all
-            return test(
-                self._column_privilege(role, each, letter, with_option=with_option)
-                for each in columns
-            )
-        return False
+    def has_privilege(
+        self, role: int, kind: str, oid: int, column: int, privilege: str
+    ) -> bool | None:
+        if column:
+            return holdings.holds_column(self._catalog, role, oid, column, privilege)
+        return holdings.holds(self._catalog, role, kind, oid, privilege)
 
-    def _object_privilege(
-        self, role: int, found: CatalogObject, letter: str, *, with_option: bool
-    ) -> bool:
-        roles = acl.roles_of(self._catalog, role) if role else frozenset[int]()
-        if found.owner in roles and (with_option or found.acl is None):
-            return letter in acl.all_privileges(found)
-        items = acl.effective_acl(found)
-        held = acl.held_options(items, roles) if with_option else acl.held_privileges(items, roles)
-        return letter in held
-
-    def _column_privilege(
-        self, role: int, column: Column, letter: str, *, with_option: bool
-    ) -> bool:
-        if column.acl is None:
-            return False
-        roles = acl.roles_of(self._catalog, role) if role else frozenset[int]()
-        held = acl.held_options if with_option else acl.held_privileges
-        return letter in held(column.acl, roles)
+    def has_parameter_privilege(self, role: int, name: str, privilege: str) -> bool:
+        return holdings.holds_parameter(self._catalog, role, name, privilege)
 
     def is_member(self, role: int, of_role: int, mode: str) -> bool:
-        if acl.is_superuser(self._catalog, role):
-            return True
-        inherit_only = mode.upper().startswith("USAGE")
-        return of_role in acl.roles_of(self._catalog, role, inherit_only=inherit_only)
+        return holdings.membership(self._catalog, role, of_role, mode)
 
     # -- the rest ----------------------------------------------------------------------------
 
@@ -389,8 +347,6 @@ def row_width(columns: Iterable[Column]) -> int:
 
 
 _WIDTHS: Final = {fact.oid: fact.size for fact in type_facts().values() if fact.size > 0}
-
-_OPEN_KINDS: Final = frozenset({"function", "procedure", "type", "language", "tablespace"})
 
 _COMMENT_CATALOGS: Final[dict[str, type[CatalogObject]]] = {
     "pg_class": Relation,

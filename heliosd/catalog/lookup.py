@@ -14,11 +14,13 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING, TypeVar
 
 from heliosd.catalog.acl import USAGE, has_privilege
+from heliosd.catalog.made_types import session_registry
 from heliosd.catalog.membership import RoleWalks
 from heliosd.catalog.objects import (
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
     CatalogObject,
+    ColumnedRelation,
     Constraint,
     Database,
     Index,
@@ -138,7 +140,16 @@ class Overlay:
 class Catalog:
     """One session's view. Cheap to make; `overlay` is None outside of DDL transactions."""
 
-    __slots__ = ("_database", "_paths", "local", "overlay", "shared", "temporary_schema")
+    __slots__ = (
+        "_database",
+        "_paths",
+        "_types",
+        "local",
+        "made_types",
+        "overlay",
+        "shared",
+        "temporary_schema",
+    )
 
     def __init__(self, shared: SharedCatalog, database: Database) -> None:
         self.shared = shared
@@ -149,6 +160,7 @@ class Catalog:
         self.temporary_schema = 0
         """Oid of pg_temp_N, 0 until the first temporary object."""
         self._paths: dict[tuple[tuple[str, ...], str], tuple[tuple[int, int, int], SearchPath]] = {}
+        self._types, self.made_types = session_registry(self, shared.types)
 
     @property
     def database(self) -> Database:
@@ -158,7 +170,8 @@ class Catalog:
 
     @property
     def types(self) -> TypeRegistry:
-        return self.shared.types
+        """The built-in types and, by oid, those that this session sees of users' making."""
+        return self._types
 
     # -- by oid ------------------------------------------------------------------------------
 
@@ -292,6 +305,37 @@ class Catalog:
     def database_named(self, name: str) -> Database | None:
         found = self.by_name((DATABASE, 0, name))
         return found if isinstance(found, Database) else None
+
+    def type_oid(self, schema: str | None, name: str, path: Iterable[int]) -> int | None:
+        """The oid that a type's name (as in pg_type: "int4", "_text", "rainbow") means here."""
+        if schema is not None:
+            namespace = self.schema(schema)
+            return None if namespace is None else self._type_in(namespace.oid, name)
+        for oid in path:
+            found = self._type_in(oid, name)
+            if found is not None:
+                return found
+        return None
+
+    def _type_in(self, schema: int, name: str) -> int | None:
+        if schema == PG_CATALOG_OID:
+            built_in = self._types.by_name.get(name)
+            if built_in is not None:
+                return built_in.oid
+        found = self.by_name((TYPE, schema, name))
+        if found is not None:
+            return found.oid
+        relation = self.by_name((RELATION, schema, name))
+        if isinstance(relation, ColumnedRelation) and relation.row_type:
+            return relation.row_type
+        if name.startswith("_"):
+            element = self.by_name((TYPE, schema, name[1:]))
+            if isinstance(element, TypeObject) and element.array_oid:
+                return element.array_oid
+            relation = self.by_name((RELATION, schema, name[1:]))
+            if isinstance(relation, ColumnedRelation) and relation.row_array:
+                return relation.row_array
+        return None
 
     def user_type(self, schema: str | None, name: str, path: Iterable[int]) -> TypeObject | None:
         """A type made by CREATE TYPE or DOMAIN; built-in ones are in `types`."""

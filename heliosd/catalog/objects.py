@@ -262,6 +262,8 @@ class ColumnedRelation(Relation):
 
     columns: tuple[Column, ...] = ()
     row_type: int = 0
+    row_array: int = 0
+    """The array type over the row type."""
 
     @cached_property
     def live_columns(self) -> tuple[Column, ...]:
@@ -384,20 +386,31 @@ class SystemView(ColumnedRelation):
 
 @dataclass(frozen=True, kw_only=True)
 class TypeObject(CatalogObject):
-    """A type made by CREATE TYPE or CREATE DOMAIN: e(num), d(omain), c(omposite)."""
+    """A type made by CREATE TYPE or CREATE DOMAIN: e(num), d(omain), c(omposite), r(ange), and
+    the m(ultirange) that comes with a range."""
 
     schema: int
-    kind: Literal["e", "d", "c"]
+    kind: Literal["e", "d", "c", "r", "m"]
     array_oid: int = 0
     labels: tuple[tuple[int, str], ...] = ()
     """e: (oid, label) in sort order."""
+    label_orders: tuple[float, ...] = ()
+    """e: the labels' pg_enum.enumsortorder, which never changes; () for 1, 2, 3 ..."""
     base_type: int = 0
+    """d: what it is over. r: its subtype. m: its range."""
     typmod: int = -1
     not_null: bool = False
     default: str | None = None
     constraints: tuple[Constraint, ...] = ()
     columns: tuple[Column, ...] = ()
     references: tuple[Reference, ...] = ()
+    collation: int = 0
+    multirange: int = 0
+    """r: oid of its multirange type."""
+    opclass: str = ""
+    subtype_diff: str = ""
+    relation_oid: int = 0
+    """c: its oid in pg_class."""
 
 
 @dataclass(frozen=True, kw_only=True)

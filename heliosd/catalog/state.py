@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from heliosd.catalog.objects import (
     BuiltInAcl,
     CatalogObject,
+    ColumnedRelation,
     Database,
     DefaultPrivileges,
     IndexRelation,
@@ -92,12 +93,14 @@ def parts(obj: CatalogObject) -> Iterator[int]:
     elif isinstance(obj, TypeObject):
         if obj.array_oid:
             yield obj.array_oid
+        if obj.relation_oid:
+            yield obj.relation_oid
         for constraint in obj.constraints:
             yield constraint.oid
-    elif isinstance(obj, View) and obj.row_type:
+    if isinstance(obj, ColumnedRelation) and obj.row_type:
         yield obj.row_type
-    if isinstance(obj, Table) and obj.row_type:
-        yield obj.row_type
+        if obj.row_array:
+            yield obj.row_array
 
 
 def references_of(obj: CatalogObject) -> Iterator[Reference]:
@@ -123,6 +126,11 @@ def references_of(obj: CatalogObject) -> Iterator[Reference]:
             yield from obj.references
             if obj.base_type >= 16384:
                 yield Reference(obj.base_type)
+            for column in obj.columns:
+                if column.type_oid >= 16384 and not column.dropped:
+                    yield Reference(column.type_oid)
+            for constraint in obj.constraints:
+                yield from constraint.references
         case Statistics():
             yield Reference(obj.table)
 

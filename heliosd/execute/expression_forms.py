@@ -116,10 +116,11 @@ def record_maker(
     c: ExpressionCompiler, names: tuple[str, ...], types: Sequence[int]
 ) -> Callable[..., Record] | None:
     """Makes a record that can be shown of a bare tuple; None when a field has no type yet."""
-    known = c.types.registry.by_oid
-    if not names or any(oid not in known for oid in types):
+    known = [c.types.registry.by_oid.get(oid) for oid in types]
+    kinds = tuple(kind for kind in known if kind is not None)
+    if not names or len(kinds) < len(types):
         return None
-    return RecordShape(names, tuple(known[oid] for oid in types)).make
+    return RecordShape(names, kinds).make
 
 
 def compile_case_value(c: ExpressionCompiler, node: CaseValue) -> Code:
@@ -210,7 +211,14 @@ def compile_cast(c: ExpressionCompiler, node: Cast) -> Code:
             explicit = node.form is CastForm.EXPLICIT
             return c.strict([argument], lambda t: f"{function}({t[0]}, {node.typmod}, {explicit})")
         case CastMethod.DOMAIN:
-            raise not_supported("domain type")
+            return compile_domain_check(c, node, argument)
+
+
+def compile_domain_check(c: ExpressionCompiler, node: Cast, argument: Code) -> Code:
+    """The value, when the domain's constraints allow it: they see NULL too."""
+    text = f"{c.evaluation()}.check_domain({node.type}, {argument.text})"
+    code = code_of(text, [argument], nullable=argument.nullable)
+    return Code(code.text, code.nullable, False, code.depth, code.uses | {"evaluation"})
 
 
 def compile_io_cast(c: ExpressionCompiler, node: Cast, argument: Code) -> Code:

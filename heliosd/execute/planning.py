@@ -31,7 +31,6 @@ from heliosd.sql.tree.modify import ColumnTarget, Overriding
 from heliosd.sql.tree.modify import Insert as InsertTree
 from heliosd.sql.tree.query import Alias, RangeSubselect, RangeVar, ResultTarget, Select
 from heliosd.sql.tree.query import Values as ValuesTree
-from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics
@@ -64,7 +63,7 @@ class PlanServices:
     # Types.
 
     def type(self, oid: int) -> SqlType:
-        found = self.registry.by_oid.get(value_type_of(oid))
+        found = self.registry.by_oid.get(oid)
         if found is None:
             raise not_supported(f"type with OID {oid}")
         return found
@@ -142,7 +141,11 @@ def prepare_bound(
         ResultColumn(c.name, c.type, c.typmod, c.table, c.column) for c in bound.columns
     )
     modifies = isinstance(inner, Insert | Update | Delete)
-    dependencies = {**dict(bound.dependencies), **services.more_dependencies}
+    dependencies = {
+        **dict(bound.dependencies),
+        **services.more_dependencies,
+        **scope.catalog.made_types.watched,
+    }
     tag = type(inner).__name__.upper() if modifies else "SELECT"
     return Program(
         kind=StatementKind.MODIFY if modifies else StatementKind.SELECT,
@@ -168,7 +171,8 @@ def prepare_action(ctx: ExecutionContext, text: str, types: tuple[int, ...]) -> 
     services = ctx.services
     scope = services.bind_scope(types)
     (statement,) = parse_statements(text)
-    return prepare_bound(bind_statement(statement, scope), scope, services.storage.row_count)
+    with scope.catalog.made_types.watching():
+        return prepare_bound(bind_statement(statement, scope), scope, services.storage.row_count)
 
 
 def plan_bound(
@@ -214,7 +218,11 @@ def prepare_rows_insert(
     assert isinstance(chosen, InsertRows)
     given = given_rows(chosen, len(columns), bound.rels_total + 1000)
     compiled = compile_row_program(given, (), services, services)
-    dependencies = {**dict(bound.dependencies), **services.more_dependencies}
+    dependencies = {
+        **dict(bound.dependencies),
+        **services.more_dependencies,
+        **scope.catalog.made_types.watched,
+    }
     return Program(
         kind=StatementKind.MODIFY,
         tag="INSERT",

@@ -38,8 +38,9 @@ def prepare_statement(
         statement = select_into(statement)
     if not isinstance(statement, Query | Modification):
         return prepare_utility(statement, session)
-    bound = secure(bind_statement(statement, scope), scope.catalog, scope.role)
-    return prepare_bound(bound, scope, row_count, statement)
+    with scope.catalog.made_types.watching():
+        bound = secure(bind_statement(statement, scope), scope.catalog, scope.role)
+        return prepare_bound(bound, scope, row_count, statement)
 
 
 def select_into(statement: Select) -> CreateTableAs:

@@ -464,6 +464,9 @@ def format_type(ctx: EvalContext, oid: int | None, typmod: int | None) -> str | 
         if found is None:
             return "???" if oid else "-"
         visible = not found[0] or ctx.catalog.is_visible("type", oid)
+        element = ctx.catalog.element_type(oid)
+        if element:
+            return f"{format_type(ctx, element, typmod)}[]"
         return quote_identifier(found[1]) if visible else quote_qualified(*found)
     return type_text(kind, -1 if typmod is None else typmod, has_typmod=typmod is not None)
 

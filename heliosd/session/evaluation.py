@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from heliosd.session.clock import now_us
 from heliosd.settings.session import SessionSettings
@@ -58,6 +58,7 @@ class EvaluationOwner(Protocol):
     def notify(self, channel: str, payload: str) -> None: ...
     def signal_backend(self, pid: int, *, terminate: bool) -> bool: ...
     def reload_configuration(self) -> bool: ...
+    def check_domain(self, oid: int, value: Any) -> Any: ...
 
 
 class Evaluation:
@@ -170,6 +171,10 @@ class Evaluation:
     def notify(self, channel: str, payload: str) -> None:
         """pg_notify()."""
         self._owner.notify(channel, payload)
+
+    def check_domain(self, oid: int, value: Any) -> Any:
+        """The value, when a domain's own constraints allow it."""
+        return self._owner.check_domain(oid, value)
 
     def cancel_backend(self, pid: int) -> bool:
         """pg_cancel_backend()."""

@@ -77,7 +77,7 @@ def _check_types(session: LinkedSession, given: tuple[int, ...]) -> None:
     """42704 for a parameter type that is not there."""
     catalog = session.catalog
     for oid in given:
-        known = not oid or oid in session.instance.types.by_oid
+        known = not oid or oid in session.catalog.types.by_oid
         if not known and catalog.by_oid(oid) is None and catalog.owner_of_part(oid) is None:
             raise SqlError("42704", f"type with OID {oid} does not exist")
 
@@ -119,7 +119,7 @@ def read_parameters(
     key = (formats, session.wire.codec.name)
     reader = prepared.readers.get(key)
     if reader is None:
-        reader = make_parameter_reader(types, formats, session.instance.types, session.wire.codec)
+        reader = make_parameter_reader(types, formats, session.catalog.types, session.wire.codec)
         prepared.readers[key] = reader
     return reader(values, session.eval)
 

@@ -172,7 +172,7 @@ def template_reader(
         return lambda literals, ctx: (int(literals[0]),)
     if all(given in (INT4, INT8) for given in types):
         return lambda literals, ctx: tuple(map(int, literals))
-    registry = session.instance.types
+    registry = session.catalog.types
     readers: list[Callable[[Any, Any], object]] = []
     for given, inferred in zip(types, prepared.program.parameter_types, strict=True):
         if given == UNKNOWN:
@@ -284,7 +284,7 @@ def make_bind(
         formats, values, results = split_bind(data, end, position)
         if len(values) != len(program.parameter_types):
             return None
-        types, codec = session.instance.types, session.wire.codec
+        types, codec = session.catalog.types, session.wire.codec
         read = make_parameter_reader(program.parameter_types, formats, types, codec)
         if program.columns is None:
             description, encode_rows = NO_DATA, no_rows

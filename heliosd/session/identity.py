@@ -49,6 +49,7 @@ class IdentityState(ClientState):
         "is_superuser",
         "lock_timeout_ms",
         "plain_defaults",
+        "resolver",
         "session_role",
         "session_role_oid",
         "statement_timeout_ms",
@@ -59,6 +60,7 @@ class IdentityState(ClientState):
     ) -> None:
         super().__init__(instance, channel, wire)
         self.catalog = Catalog(instance.catalog, database)
+        self.resolver = instance.resolver.over(self.catalog.types)
         self.catalog_state = instance.catalog.state
         self.database_object = database
         # The role that logged in never changes; SET SESSION AUTHORIZATION changes session_role.

@@ -17,7 +17,6 @@ from helios_protocol.encode import DATA_ROW, NULL_VALUE, encode
 from helios_protocol.text import UTF8, TextCodec
 from heliosd.errors import PROTOCOL_VIOLATION, UNDEFINED_FUNCTION, SqlError
 from heliosd.execute.program import ResultColumn, Row
-from heliosd.types.oids import value_type_of
 from heliosd.types.registry import EvalContext, SqlType, TypeRegistry, Value
 
 TEXT: Final = 0
@@ -117,7 +116,7 @@ def make_row_encoder(
     else:
         lines.append(f"    for {''.join(f'v{n}, ' for n in range(count))} in rows:")
         for number, (oid, form) in enumerate(zip(type_oids, formats, strict=True)):
-            _encode_column(source, number, types.by_oid.get(value_type_of(oid)), oid, form, codec)
+            _encode_column(source, number, types.by_oid.get(oid), oid, form, codec)
         body = " + ".join(f"p{n}" for n in range(count))
         lines.append(f"        body = {body if count <= 8 else _joined(count)}")
         lines.append("        size = len(body)")

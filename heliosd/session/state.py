@@ -8,7 +8,7 @@ for (`BlockOwner`, `EvaluationOwner`, `CopyOwner`). It never reads the client's 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from helios_protocol.connection import Connection as Wire
 from helios_storage.locks import LockOwner
@@ -20,6 +20,7 @@ from heliosd.catalog.objects import Database, Role, Table
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 from heliosd.execute.constraints import DeferredChecks, check_deferred
 from heliosd.execute.context import ExecutionContext
+from heliosd.execute.domain_checks import DomainChecks
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
 from heliosd.execute.utility.describe import SessionDescriber
@@ -86,6 +87,7 @@ class SessionState(IdentityState):
         "cancel_secret",
         "context",
         "current_text",
+        "domain_checks",
         "eval",
         "face",
         "last_template",
@@ -108,12 +110,14 @@ class SessionState(IdentityState):
         self.minor = 0
         self.lock_owner = LockOwner(self.process_id)
         self.eval = Evaluation(self)
+        self.domain_checks = DomainChecks(self)
         self.face = CatalogFace(
             self.catalog,
             lambda: self.search_path,
             instance.functions,
             describer=SessionDescriber(self.bind_scope, lambda: self.search_path),
             row_count=instance.storage.row_count,
+            role=lambda: self.current_role_oid,
         )
         self.block = Block(self)
         self.portals = Portals()
@@ -239,7 +243,7 @@ class SessionState(IdentityState):
         """What a statement of this session is bound against now."""
         return BindScope(
             self.catalog,
-            self.instance.resolver,
+            self.resolver,
             self.search_path.schemas,
             self.current_role_oid,
             self.eval,
@@ -398,6 +402,10 @@ class SessionState(IdentityState):
     def notify(self, channel: str, payload: str) -> None:
         """pg_notify()."""
         self.notifications.notify(channel, payload)
+
+    def check_domain(self, oid: int, value: Any) -> Any:
+        """A domain's constraints, for casts and input functions."""
+        return self.domain_checks.check(oid, value)
 
     def transaction_id(self, *, assign: bool) -> int | None:
         """The open transaction's id."""

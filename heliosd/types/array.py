@@ -17,6 +17,7 @@ from heliosd.types.declare import Forms
 from heliosd.types.facts import type_facts
 from heliosd.types.failures import wrong_length
 from heliosd.types.registry import KeyKind, SqlType, Value
+from heliosd.types.rest import rest_forms
 
 forms: Final = Forms()
 types: Final[tuple[SqlType, ...]] = ()
@@ -328,27 +329,19 @@ class _Ordered:
         return not self < other
 
 
-def _packed(element: SqlType, value: Value) -> bytes | None:
-    """An element as it rests inside a stored array: independent of any session's settings."""
-    if value is None:
-        return None
-    if element.plain_send is not None:
-        return element.plain_send(value)
-    if element.pack is not None:
-        packed: Any = element.pack(value)
-        return packed if isinstance(packed, bytes) else str(packed).encode()
-    return str(value).encode()
-
-
-def _make(element: SqlType) -> SqlType:
+def make_array_type(
+    element: SqlType, *, name: str, oid: int, align: str, collatable: bool, **more: Any
+) -> SqlType:
     """The array type over `element`."""
-    fact = type_facts()["_" + element.name]
     delimiter = element.delimiter
     element_key = element.order_key()
+    to_bytes, from_bytes = rest_forms(element)
 
     def read(text: str, typmod: int, ctx: EvalContext) -> Array:
         texts, shape = read_array(text, delimiter)
         values = tuple(None if t is None else element.input(t, typmod, ctx) for t in texts)
+        if element.is_domain:
+            values = tuple(ctx.check_domain(element.oid, v) if v is None else v for v in values)
         return Array(values, shape.dimensions, shape.lower_bounds)
 
     def write(array: Array, ctx: EvalContext) -> str:
@@ -378,19 +371,13 @@ def _make(element: SqlType) -> SqlType:
         return encode_array(array, items, element.oid)
 
     def pack(array: Array) -> bytes:
-        return encode_array(array, [_packed(element, v) for v in array.elements], element.oid)
+        items = [None if value is None else to_bytes(value) for value in array.elements]
+        return encode_array(array, items, element.oid)
 
     def unpack(data: bytes) -> Array:
         items, shape, _ = decode_array(data)
-        values = tuple(None if item is None else _unpacked(item) for item in items)
+        values = tuple(None if item is None else from_bytes(item) for item in items)
         return Array(values, shape.dimensions, shape.lower_bounds)
-
-    def _unpacked(item: bytes) -> Value:
-        if element.plain_send is not None and element.receive is not None:
-            return element.receive(item, -1, None)  # type: ignore[arg-type]
-        if element.unpack is not None:
-            return element.unpack(item)
-        return item.decode()
 
     def key_value(array: Array) -> list[Any]:
         convert = element.key_value
@@ -406,17 +393,17 @@ def _make(element: SqlType) -> SqlType:
         return Array(values, array.dimensions, array.lower_bounds)
 
     return SqlType(
-        name=fact.name,
-        oid=fact.oid,
+        name=name,
+        oid=oid,
         input=read,
         output=write,
         element=element.oid,
+        element_type=element,
         category="A",
         size=-1,
-        align=fact.align,
-        storage=fact.storage,
+        align=align,
         delimiter=delimiter,
-        collatable=fact.collatable,
+        collatable=collatable,
         receive=receive,
         send=send,
         shape="b",
@@ -431,13 +418,22 @@ def _make(element: SqlType) -> SqlType:
         typmod_in=element.typmod_in,
         typmod_out=element.typmod_out,
         apply_typmod=None if fit is None else apply_typmod,
-        io_names=fact.io_names,
         sql_name=f"{element.display}[]",
+        **more,
     )
 
 
 def array_types(elements: Iterable[SqlType]) -> Iterator[SqlType]:
     """An array type for each element type that has one in the catalog."""
     for element in elements:
-        if element.array_oid and "_" + element.name in type_facts():
-            yield _make(element)
+        fact = type_facts().get("_" + element.name) if element.array_oid else None
+        if fact is not None:
+            yield make_array_type(
+                element,
+                name=fact.name,
+                oid=fact.oid,
+                align=fact.align,
+                collatable=fact.collatable,
+                storage=fact.storage,
+                io_names=fact.io_names,
+            )

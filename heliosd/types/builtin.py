@@ -14,6 +14,7 @@ from heliosd.types import (
     boolean,
     datetime,
     datetime_operators,
+    enum,
     floats,
     integer,
     interval,
@@ -72,6 +73,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     network,
     array,
     array_operators,
+    enum,
 )
 
 # The oid family rests as unsigned numbers, int4 as signed: these two are not binary-equal here.

@@ -6,7 +6,7 @@ session's. Times are microseconds since 2000-01-01 UTC, as in every timestamptz 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from heliosd.types.styles import Styles
 
@@ -20,7 +20,8 @@ class CatalogLookup(Protocol):
     """
 
     def find_oid(self, kind: str, name: tuple[str, ...]) -> int | None:
-        """The oid that `name` means here; None when nothing has it."""
+        """The oid that `name` means here; None when nothing has it. 42501 for a relation or type in
+        a schema that the current role may not use."""
         ...
 
     def find_name(self, kind: str, oid: int) -> tuple[str, str] | None:
@@ -29,6 +30,10 @@ class CatalogLookup(Protocol):
 
     def is_visible(self, kind: str, oid: int) -> bool | None:
         """Whether the bare name finds this object; None when there is no such object."""
+        ...
+
+    def element_type(self, oid: int) -> int:
+        """The element type of an array over a type that a user made; 0 for any other."""
         ...
 
     def definition(
@@ -46,14 +51,21 @@ class CatalogLookup(Protocol):
         """The COMMENT on an object; `catalog` as in "pg_class", "" for any."""
         ...
 
-    def has_privilege(self, role: int, kind: str, oid: int, column: int, privilege: str) -> bool:
-        """Whether `role` (or PUBLIC) holds one privilege, such as "SELECT WITH GRANT OPTION".
+    def has_privilege(
+        self, role: int, kind: str, oid: int, column: int, privilege: str
+    ) -> bool | None:
+        """Whether `role` (0: PUBLIC) holds one privilege, such as "SELECT WITH GRANT OPTION".
 
-        `column` 0: the object itself, -1: any column."""
+        `kind`: relation, schema, database, type, function, language, tablespace. `column` 0: the
+        object itself, -1: any column. None: there is no such object or column."""
+        ...
+
+    def has_parameter_privilege(self, role: int, name: str, privilege: str) -> bool:
+        """The same on a setting."""
         ...
 
     def is_member(self, role: int, of_role: int, mode: str) -> bool:
-        """`mode` "MEMBER" or "USAGE"."""
+        """`mode` "MEMBER", "USAGE", "SET", or "... WITH ADMIN OPTION"."""
         ...
 
     def column_number(self, relation: int, name: str) -> int | None:
@@ -168,6 +180,10 @@ class EvalContext(Protocol):
 
     def notify(self, channel: str, payload: str) -> None:
         """pg_notify()."""
+        ...
+
+    def check_domain(self, oid: int, value: Any) -> Any:
+        """The value, when a domain's own constraints allow it: 23502, 23514."""
         ...
 
     def cancel_backend(self, pid: int) -> bool:

@@ -16,14 +16,6 @@ FIRST_NORMAL_OID: Final = 16384
 """Objects that users make get ids from here on."""
 
 
-RECORD_OID: Final = OIDS["record"]
-
-
-def value_type_of(oid: int) -> int:
-    """The built-in type whose form a value of type `oid` has: a table's row type is a record."""
-    return RECORD_OID if oid >= FIRST_NORMAL_OID else oid
-
-
 def oid_of(name: str) -> int:
     """The oid of a built-in type named in a declaration; "" is 0 (no operand, no result)."""
     return OIDS[name] if name else 0

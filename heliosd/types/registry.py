@@ -98,6 +98,18 @@ class SqlType:
     """pg_type.typinput, typoutput, typreceive, typsend."""
     sql_name: str = ""
     """What format_type() shows: "integer", "character varying"; "" when it is the name."""
+    base: SqlType | None = None
+    """What the type is made of: a domain's base type, a range's subtype, a multirange's range."""
+    element_type: SqlType | None = field(default=None, repr=False)
+    """An array's element type."""
+    typmod: int = -1
+    """A domain's modifier of its base type."""
+    multirange_oid: int = 0
+    """A range's multirange type."""
+    fields: tuple[TypeField, ...] = ()
+    """A composite type's attributes that are not dropped, in order."""
+    uses: tuple[tuple[int, int], ...] = ()
+    """(oid, version) of the catalog objects that the type was made from; () for built-in ones."""
 
     def __repr__(self) -> str:
         return f"<SqlType {self.name}>"
@@ -109,7 +121,11 @@ class SqlType:
 
     @property
     def is_array(self) -> bool:
-        return self.element != 0 and self.category == "A"
+        return self.element != 0 and self.category == "A" and self.kind != "d"
+
+    @property
+    def is_domain(self) -> bool:
+        return self.kind == "d"
 
     @property
     def is_pseudo(self) -> bool:
@@ -132,6 +148,16 @@ class SqlType:
     def group_key(self) -> Callable[[Value], Any] | None:
         """The key function for hashing and equality: None when values do natively."""
         return None if self.native else (self.hash_key or self.sort_key)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TypeField:
+    """One attribute of a composite type."""
+
+    name: str
+    type: SqlType
+    typmod: int = -1
+    collation: int = 0
 
 
 class CastContext(enum.Enum):

@@ -103,6 +103,18 @@ def pg_class(ctx: ViewContext) -> Iterator[Row]:
             options_array(_options(relation)),
             None,
         )
+    for made in catalog.objects(TypeObject):
+        if made.relation_oid:
+            yield _composite_class(made)
+
+
+def _composite_class(made: TypeObject) -> Row:
+    """A composite type's row in pg_class."""
+    return (
+        made.relation_oid, made.name, made.schema, made.oid, 0, made.owner, 0, 0, 0, 0, 0.0, 0, 0,
+        False, False, "p", "c", len(made.columns), 0, False, False, False, False, False, True,
+        "n", False, 0, 0, 0, None, None, None,
+    )  # fmt: skip
 
 
 _SHARED: Final = frozenset(
@@ -169,7 +181,7 @@ def pg_attribute(ctx: ViewContext) -> Iterator[Row]:
                 yield _attribute(catalog, relation.oid, column)
     for composite in catalog.objects(TypeObject):
         for column in composite.columns:
-            yield _attribute(catalog, composite.oid, column)
+            yield _attribute(catalog, composite.relation_oid, column)
 
 
 def index_columns(catalog: Catalog, relation: IndexRelation) -> Iterator[Column]:
@@ -224,7 +236,7 @@ def _attribute(catalog: Catalog, relation: int, column: Column) -> Row:
                 known.size, known.by_value, known.align, known.storage,
             )  # fmt: skip
         else:
-            length, by_value, align, storage = _user_type_layout(catalog, column.type_oid)
+            length, by_value, align, storage = -1, False, "d", "x"
     return (
         relation,
         f"........pg.dropped.{column.attnum}........" if column.dropped else column.name,
@@ -253,17 +265,6 @@ def _attribute(catalog: Catalog, relation: int, column: Column) -> Row:
         None,
         None,
     )
-
-
-def _user_type_layout(catalog: Catalog, oid: int) -> tuple[int, bool, str, str]:
-    found = catalog.by_oid(oid)
-    if isinstance(found, TypeObject):
-        if found.kind == "e":
-            return 4, True, "i", "p"
-        base = catalog.types.by_oid.get(found.base_type)
-        if base is not None:
-            return base.size, base.by_value, base.align, base.storage
-    return -1, False, "d", "x"
 
 
 @catalog_view("pg_attrdef")

@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 _ARRAY_SUBSCRIPT: Final = 6179
 _RAW_SUBSCRIPT: Final = 6180
 _ARRAY_ANALYZE: Final = 3816
-_ENUM_IO: Final = (3504, 3505, 3532, 3533)
 _RECORD_IO: Final = (2290, 2291, 2402, 2403)
-_DOMAIN_IN: Final = 2597
-_DOMAIN_RECEIVE: Final = 2598
+_RANGE_ANALYZE: Final = 3916
 _ARRAY_IO: Final = (750, 751, 2400, 2401)
 _INTERNAL_LANGUAGE: Final = 12
 _SQL_LANGUAGE: Final = 14
@@ -59,6 +57,8 @@ def pg_type(ctx: ViewContext) -> Iterator[Row]:
         is_user_made = isinstance(relation, Table | View)
         if relation.row_type and (is_user_made or relation.row_type not in known):
             yield _row_type(relation)
+            if relation.row_array:
+                yield _row_array(relation)
 
 
 def _built_in(fact: TypeFact, functions: dict[str, int], row_types: dict[int, int]) -> Row:
@@ -77,40 +77,44 @@ def _built_in(fact: TypeFact, functions: dict[str, int], row_types: dict[int, in
 
 
 def _user_made(ctx: ViewContext, made: TypeObject) -> Row:
-    base = ctx.catalog.types.by_oid.get(made.base_type)
-    io: tuple[int, int, int, int]
-    if made.kind == "e":
-        size, by_value, category, align, storage, io = 4, True, "E", "i", "p", _ENUM_IO
-    elif made.kind == "c":
-        size, by_value, category, align, storage, io = -1, False, "C", "d", "x", _RECORD_IO
-    else:
-        assert base is not None
-        names = {fact.name: oid for oid, fact in function_facts().items()}
-        size, by_value, category = base.size, base.by_value, base.category
-        align, storage = base.align, base.storage
-        io = (_DOMAIN_IN, names.get(base.io_names[1], 0), _DOMAIN_RECEIVE,
-              names.get(base.io_names[3], 0))  # fmt: skip
+    kind = ctx.catalog.types.type(made.oid)
+    names = {fact.name: oid for oid, fact in function_facts().items()}
+    io = tuple(names.get(name, 0) for name in kind.io_names)
+    is_domain = made.kind == "d"
+    collation = made.collation or (DEFAULT_COLLATION if is_domain and kind.collatable else 0)
     return (
-        made.oid, made.name, made.schema, made.owner, size, by_value, made.kind, category,
-        False, True, ",", made.oid if made.kind == "c" else 0, 0, 0, made.array_oid, *io, 0, 0, 0,
-        align, storage, made.not_null, made.base_type, made.typmod, 0,
-        DEFAULT_COLLATION if base is not None and base.collatable else 0,
+        made.oid, made.name, made.schema, made.owner, kind.size, kind.by_value, made.kind,
+        kind.category, False, True, kind.delimiter, made.relation_oid, 0, 0, made.array_oid, *io,
+        0, 0, _RANGE_ANALYZE if made.kind in "rm" else 0,
+        kind.align, kind.storage, made.not_null, made.base_type if is_domain else 0,
+        made.typmod if is_domain else -1,
+        0, collation if is_domain else 0,
         made.default, made.default, acl_array(made.acl, ctx.catalog),
     )  # fmt: skip
 
 
 def _array_type(ctx: ViewContext, made: TypeObject) -> Row:
+    kind = ctx.catalog.types.type(made.array_oid)
     return (
-        made.array_oid, "_" + made.name, made.schema, made.owner, -1, False, "b", "A",
+        made.array_oid, kind.name, made.schema, made.owner, -1, False, "b", "A",
         False, True, ",", 0, _ARRAY_SUBSCRIPT, made.oid, 0, *_ARRAY_IO, 0, 0, _ARRAY_ANALYZE,
-        "d" if made.kind == "c" else "i", "x", False, 0, -1, 0, 0, None, None, None,
+        kind.align, "x", False, 0, -1, 0,
+        DEFAULT_COLLATION if kind.collatable else 0, None, None, None,
+    )  # fmt: skip
+
+
+def _row_array(relation: ColumnedRelation) -> Row:
+    return (
+        relation.row_array, "_" + relation.name, relation.schema, relation.owner, -1, False, "b",
+        "A", False, True, ",", 0, _ARRAY_SUBSCRIPT, relation.row_type, 0, *_ARRAY_IO, 0, 0,
+        _ARRAY_ANALYZE, "d", "x", False, 0, -1, 0, 0, None, None, None,
     )  # fmt: skip
 
 
 def _row_type(relation: ColumnedRelation) -> Row:
     return (
         relation.row_type, relation.name, relation.schema, relation.owner, -1, False, "c", "C",
-        False, True, ",", relation.oid, 0, 0, 0, *_RECORD_IO, 0, 0, 0,
+        False, True, ",", relation.oid, 0, 0, relation.row_array, *_RECORD_IO, 0, 0, 0,
         "d", "x", False, 0, -1, 0, 0, None, None, None,
     )  # fmt: skip
 
@@ -118,7 +122,8 @@ def _row_type(relation: ColumnedRelation) -> Row:
 @catalog_view("pg_enum")
 def pg_enum(ctx: ViewContext) -> Iterator[Row]:
     for made in ctx.catalog.objects(TypeObject):
-        for order, (oid, label) in enumerate(made.labels, 1):
+        orders = made.label_orders or range(1, len(made.labels) + 1)
+        for order, (oid, label) in zip(orders, made.labels, strict=True):
             yield (oid, made.oid, float(order), label)
 
 

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from heliosd.errors import SqlError
 from heliosd.execute.dml.shown import shown_row
-from heliosd.types.oids import value_type_of
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Constraint, Index, Table
     from heliosd.execute.context import ExecutionContext
     from heliosd.execute.expressions import Types
-    from heliosd.types.registry import SqlType
 
 VALUE_CHARACTERS_MAX = 64
 """PostgreSQL cuts the values in a failing row's DETAIL after so many bytes."""
@@ -22,22 +20,23 @@ VALUE_CHARACTERS_MAX = 64
 class TableWords:
     """A table as its violations name it: schema, names, how values are shown."""
 
-    __slots__ = ("registry", "schema", "table")
+    __slots__ = ("by_oid", "kinds", "schema", "table")
 
     def __init__(self, table: Table, schema: str, types: Types) -> None:
         self.table = table
         self.schema = schema
         # Not `types` itself: it knows the session that prepared, programs outlive sessions.
-        self.registry = types.registry
+        self.kinds = tuple(None if c.dropped else types.type(c.type_oid) for c in table.columns)
+        self.by_oid = {kind.oid: kind for kind in self.kinds if kind is not None}
+        for index in table.indexes:
+            for key in index.keys:
+                if key.expression is not None:
+                    self.by_oid[key.type_oid] = types.type(key.type_oid)
 
     def shown(self, ctx: ExecutionContext, column: int, value: Any) -> str:
         """A value of a column (0-based) as text."""
-        if value is None:
-            return "null"
-        return self._kind(self.table.columns[column].type_oid).output(value, ctx.eval)
-
-    def _kind(self, oid: int) -> SqlType:
-        return self.registry.by_oid[value_type_of(oid)]
+        kind = self.kinds[column]
+        return "null" if value is None or kind is None else kind.output(value, ctx.eval)
 
     def failing_row(
         self, ctx: ExecutionContext, row: Sequence[Any], written: Iterable[int]
@@ -121,7 +120,7 @@ class TableWords:
         visible = shown_row(ctx, self.table).index_key(index, values)
         values = [None] * len(types) if visible is None else visible
         shown = ", ".join(
-            "null" if v is None else self._kind(t).output(v, ctx.eval)
+            "null" if v is None else self.by_oid[t].output(v, ctx.eval)
             for v, t in zip(values, types, strict=True)
         )
         constraint = self.table.constraint_by_oid(index.constraint) if index.constraint else None

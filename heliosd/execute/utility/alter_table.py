@@ -17,6 +17,7 @@ from heliosd.execute.utility import (
     alter_relations,
     security_labels,
 )
+from heliosd.execute.utility.alter_types import alter_composite
 from heliosd.execute.utility.names import (
     lock_relation,
     missing_relation,
@@ -86,6 +87,8 @@ _INDEX_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
 def alter_table(statement: tree.AlterTable, session: SessionServices) -> str:
     """ALTER TABLE|VIEW|SEQUENCE|INDEX [IF EXISTS] name command, ..."""
     tag = f"ALTER {statement.kind.value.upper()}"
+    if statement.kind is ObjectKind.TYPE:
+        return alter_composite(statement, session)
     name = statement.relation.name
     found = lock_relation(session, name)
     if found is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import Column
 from heliosd.errors import SqlError, not_supported
+from heliosd.execute.utility.names import require_usage
 from heliosd.sql.bind.expression import collation_oid
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.tree.base import Expression, Option
@@ -62,6 +63,7 @@ def define_column(
         type_oid, typmod = resolve_type_name(
             scope.catalog, scope.resolver.types, scope.path, definition.type
         )
+        require_usage(session, type_oid)
     new = NewColumn(
         Column(
             attnum=attnum,

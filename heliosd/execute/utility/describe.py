@@ -41,7 +41,7 @@ class Names:
         self._catalog: Catalog = scope.catalog
         self._path = path.schemas
         face = CatalogFace(scope.catalog, lambda: path, scope.resolver.functions)
-        self._context = TextContext(face)
+        self._context = TextContext(face, scope.resolver.types)
 
     def expression(
         self, expression: Expr, relation: Relation | None, *, pretty: bool = False
@@ -50,6 +50,10 @@ class Names:
         name = column_names(relation)
         indent = None if self._path == _CANONICAL_PATH.schemas else 0
         return deparse_expression(expression, name, self._context, pretty=pretty, indent=indent)
+
+    def domain_check(self, expression: Expr) -> str:
+        """An expression over a domain's VALUE."""
+        return deparse_expression(expression, lambda _value: "VALUE", self._context)
 
     def query(self, query: Query, *, pretty: bool = False) -> str:
         """A query, its relations qualified where the search_path does not find them."""

@@ -186,17 +186,66 @@ def _find_type(
     type_name = reference.type
     parts = reference.parts or (type_name.names if type_name is not None else ())
     schema = parts[-2] if len(parts) > 1 else None
-    found = session.catalog.user_type(schema, parts[-1], session.search_path.schemas)
     shown_name = ".".join(parts)
-    if found is None:
+    if type_name is not None and type_name.array_bounds:
+        shown_name += "[]" * len(type_name.array_bounds)
+    if schema is not None and session.catalog.schema(schema) is None:
+        if missing_ok:
+            session.notice(f'schema "{schema}" does not exist, skipping')
+            return None
+        raise SqlError("3F000", f'schema "{schema}" does not exist')
+    oid = session.catalog.type_oid(schema, parts[-1], session.search_path.schemas)
+    if oid is None:
         if missing_ok:
             session.notice(f'type "{shown_name}" does not exist, skipping')
             return None
         raise SqlError("42704", f'type "{shown_name}" does not exist')
+    found = session.catalog.by_oid(oid)
+    if not isinstance(found, TypeObject):
+        raise _undroppable(session, oid, parts[-1])
     if kind is ObjectKind.DOMAIN and found.kind != "d":
-        raise SqlError("42809", f'"{found.name}" is not a domain')
-    require_owner(session, found)
+        raise SqlError("42809", f'"{shown_name}" is not a domain')
+    if found.kind == "m":
+        whole = session.catalog.by_oid(found.base_type)
+        name = "" if whole is None else whole.name
+        raise SqlError(
+            "2BP01",
+            f"cannot drop type {found.name} because type {name} requires it",
+            hint=f"You can drop type {name} instead.",
+        )
+    _require_schema_owner_or(session, found)
+    lock_object(session, found.oid, TableLockMode.ACCESS_EXCLUSIVE)
     return Part("object", found.oid)
+
+
+def _require_schema_owner_or(session: SessionServices, made: TypeObject) -> None:
+    """The type's owner may drop it, or its schema's owner."""
+    schema = session.catalog.of_kind(Schema, made.schema)
+    role = current_role_oid(session)
+    if schema is None or not acl.is_owner(session.catalog, role, schema):
+        require_owner(session, made)
+
+
+def _undroppable(session: SessionServices, oid: int, name: str) -> SqlError:
+    """2BP01 for a table's row type, an array type, a built-in type."""
+    owner = session.catalog.owner_of_part(oid)
+    if isinstance(owner, Relation):
+        words = f"{relation_kind_word(owner)} {owner.name}"
+        return SqlError(
+            "2BP01",
+            f"cannot drop type {name} because {words} requires it",
+            hint=f"You can drop {words} instead.",
+        )
+    if isinstance(owner, TypeObject):
+        return SqlError(
+            "2BP01",
+            f"cannot drop type {owner.name}[] because type {owner.name} requires it",
+            hint=f"You can drop type {owner.name} instead.",
+        )
+    shown = session.catalog.types.type(oid).display
+    return SqlError(
+        "2BP01", f"cannot drop type {shown} because it is required by the database system"
+    )
 
 
 # -- carrying it out ------------------------------------------------------------------------------
@@ -230,7 +279,30 @@ def carry_out(session: SessionServices, plan: DropPlan) -> None:
             if obj is not None:
                 drop_object(session, obj, going)
         else:
-            drop_table_part(session, part)
+            drop_part(session, part)
+
+
+def drop_part(session: SessionServices, part: Part) -> None:
+    """Drop what rests inside a table or a type."""
+    made = session.catalog.by_oid(part.oid)
+    if not isinstance(made, TypeObject):
+        drop_table_part(session, part)
+        return
+    edit = session.catalog_edit()
+    match part.kind:
+        case "attribute":
+            columns = tuple(
+                replace(c, dropped=True, name=f"........pg.dropped.{c.attnum}........")
+                if c.attnum == part.sub
+                else c
+                for c in made.columns
+            )
+            edit.replace(made, replace(made, columns=columns))
+        case "domain constraint":
+            kept = tuple(c for c in made.constraints if c.oid != part.sub)
+            edit.replace(made, replace(made, constraints=kept))
+        case "type default":
+            edit.replace(made, replace(made, default=None, references=()))
 
 
 def drop_object(session: SessionServices, obj: CatalogObject, going: frozenset[int]) -> None:

@@ -15,6 +15,7 @@ from heliosd.catalog.objects import (
     Sequence,
     SystemView,
     Table,
+    TypeObject,
     View,
 )
 from heliosd.catalog.temporary import ensure_temporary_schema
@@ -209,6 +210,13 @@ def require_privilege(session: SessionServices, obj: CatalogObject, letter: str)
     """42501 without the privilege."""
     if not acl.has_privilege(session.catalog, current_role_oid(session), obj, letter):
         raise SqlError("42501", f"permission denied for {acl.kind_words(obj)} {obj.name}")
+
+
+def require_usage(session: SessionServices, oid: int) -> None:
+    """USAGE on a type made by a user (an array's element counts); 42501."""
+    made = session.catalog.by_oid(oid) or session.catalog.owner_of_part(oid)
+    if isinstance(made, TypeObject):
+        require_privilege(session, made, acl.USAGE)
 
 
 def is_superuser(session: SessionServices) -> bool:

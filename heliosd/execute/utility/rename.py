@@ -20,6 +20,13 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.errors import SqlError, not_supported
+from heliosd.execute.utility.alter_types import (
+    change_type_owner,
+    move_type,
+    rename_attribute,
+    rename_domain_constraint,
+    rename_type,
+)
 from heliosd.execute.utility.columns import check_column_name
 from heliosd.execute.utility.databases import change_database_owner, rename_database
 from heliosd.execute.utility.names import (
@@ -60,6 +67,18 @@ def rename(statement: Rename, session: SessionServices) -> str:
         case ObjectKind.ROLE:
             _rename_role(session, statement.object, statement.new_name)
             return "ALTER ROLE"
+        case ObjectKind.TYPE | ObjectKind.DOMAIN:
+            domain = statement.kind is ObjectKind.DOMAIN
+            rename_type(session, statement.object.parts, statement.new_name, domain=domain)
+            return tag
+        case ObjectKind.ATTRIBUTE:
+            old = statement.old_name or ""
+            rename_attribute(session, statement.object.parts, old, statement.new_name)
+            return tag
+        case ObjectKind.DOMAIN_CONSTRAINT:
+            old = statement.old_name or ""
+            rename_domain_constraint(session, statement.object.parts, old, statement.new_name)
+            return tag
     if statement.kind not in _RELATIONS | {ObjectKind.COLUMN, ObjectKind.TABLE_CONSTRAINT}:
         raise not_supported(f"ALTER {statement.kind.value.upper()} RENAME")
     relation = _relation(session, statement.object, missing_ok=statement.missing_ok)
@@ -207,6 +226,10 @@ def _rename_role(session: SessionServices, reference: ObjectRef, new_name: str) 
 def alter_object_schema(statement: AlterObjectSchema, session: SessionServices) -> str:
     """ALTER kind name SET SCHEMA; owned sequences move with their table."""
     tag = f"ALTER {statement.kind.value.upper()}"
+    if statement.kind in (ObjectKind.TYPE, ObjectKind.DOMAIN):
+        domain = statement.kind is ObjectKind.DOMAIN
+        move_type(session, statement.object.parts, statement.schema, domain=domain)
+        return tag
     if statement.kind not in _RELATIONS:
         raise not_supported(f"ALTER {statement.kind.value.upper()} SET SCHEMA")
     relation = _relation(session, statement.object, missing_ok=statement.missing_ok)
@@ -269,6 +292,9 @@ def alter_owner(statement: AlterOwner, session: SessionServices) -> str:
             change_schema_owner(session, statement.object.name, statement.owner)
         case ObjectKind.DATABASE:
             change_database_owner(session, statement.object.name, statement.owner)
+        case ObjectKind.TYPE | ObjectKind.DOMAIN:
+            domain = statement.kind is ObjectKind.DOMAIN
+            change_type_owner(session, statement.object.parts, statement.owner, domain=domain)
         case _:
             raise not_supported(f"ALTER {statement.kind.value.upper()} OWNER")
     return f"ALTER {statement.kind.value.upper()}"

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from heliosd.catalog.objects import (
+    CatalogObject,
     Column,
     Constraint,
     Index,
     Reference,
-    Relation,
     Table,
     View,
 )
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 class RenamedTexts:
     """Made before a relation, or a column of it, is renamed; `rewrite` is called afterwards."""
 
-    def __init__(self, session: SessionServices, relation: Relation, attnum: int = 0) -> None:
-        """`attnum`: the column that is renamed; 0: the relation itself, or its schema."""
+    def __init__(
+        self, session: SessionServices, relation: CatalogObject, attnum: int = 0
+    ) -> None:
+        """`attnum`: the column that is renamed; 0: the relation (or type) itself, or
+        its schema."""
         self._session = session
         self._scope = session.bind_scope()
         self._own = relation.oid

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.catalog.objects import Column, ColumnedRelation, Reference, Relation, Table
+from heliosd.catalog.objects import (
+    Column,
+    ColumnedRelation,
+    Reference,
+    Relation,
+    Table,
+    TypeObject,
+)
 from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
 from heliosd.execute.utility.describe import canonical_names
@@ -25,9 +32,11 @@ from heliosd.sql.bound.walk import walk
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import ColumnRef
+from heliosd.types.oids import FIRST_NORMAL_OID
 from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
+    from heliosd.catalog.lookup import Catalog
     from heliosd.execute.context import SessionServices
     from heliosd.sql.bind.state import BindScope
 
@@ -175,28 +184,48 @@ def check_using(
 
 
 def _stored(scope: BindScope, expression: Expr, table: ColumnedRelation | None) -> StoredExpression:
-    references: dict[Reference, None] = {}
-    columns: dict[int, None] = {}
-    for node in walk(expression):
-        if isinstance(node, Var) and node.column >= 0 and table is not None:
-            references[Reference(table.oid, node.column + 1)] = None
-            columns[node.column + 1] = None
-        elif isinstance(node, WholeRow) and table is not None:
-            for column in table.live_columns:
-                references[Reference(table.oid, column.attnum)] = None
-                columns[column.attnum] = None
-        elif isinstance(node, Const) and node.type == REGCLASS and node.value is not None:
-            references[Reference(node.value)] = None
+    references, columns = references_of(scope, expression, table)
     return StoredExpression(
         text=canonical_names(scope).expression(expression, table),
-        references=tuple(references),
-        columns=tuple(sorted(columns)),
+        references=references,
+        columns=columns,
         type=expression.type,
         typmod=expression.typmod,
         collation=expression.collation,
         is_volatile=_volatility(expression) == "v",
         is_null=_is_null(expression),
     )
+
+
+def references_of(
+    scope: BindScope, expression: Expr, table: ColumnedRelation | None
+) -> tuple[tuple[Reference, ...], tuple[int, ...]]:
+    """(what the expression depends on, the own attnums that it reads)."""
+    references: dict[Reference, None] = {}
+    columns: dict[int, None] = {}
+    for node in walk(expression):
+        if isinstance(node, Var) and node.column >= 0 and table is not None:
+            references[Reference(table.oid, node.column + 1)] = None
+            columns[node.column + 1] = None
+            continue
+        if isinstance(node, WholeRow) and table is not None:
+            for column in table.live_columns:
+                references[Reference(table.oid, column.attnum)] = None
+                columns[column.attnum] = None
+        elif isinstance(node, Const) and node.type == REGCLASS and node.value is not None:
+            references[Reference(node.value)] = None
+        used = type_reference(scope.catalog, getattr(node, "type", 0))
+        if used is not None and (table is None or used.oid != table.oid):
+            references[used] = None
+    return tuple(references), tuple(sorted(columns))
+
+
+def type_reference(catalog: Catalog, oid: int) -> Reference | None:
+    """Dependence on a type made by a user: on the object in which an array or row type rests."""
+    if oid < FIRST_NORMAL_OID:
+        return None
+    found = catalog.by_oid(oid) or catalog.owner_of_part(oid)
+    return None if found is None else Reference(found.oid)
 
 
 def _is_null(expression: Expr) -> bool:
@@ -233,7 +262,8 @@ def _nodes(tree: Any) -> Iterator[Any]:
 def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
     """A view's query as it rests, and what it reads."""
     scope = session.bind_scope()
-    bound = bind_statement(tree, scope)
+    with scope.catalog.made_types.watching() as used_types:
+        bound = bind_statement(tree, scope)
     if bound.parameter_types:
         raise SqlError("42P02", "there is no parameter $1")
     references: dict[Reference, None] = {}
@@ -247,6 +277,9 @@ def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
         references[Reference(need.oid)] = None
         for slot in need.columns or ():
             references[Reference(need.oid, slot + 1)] = None
+    for oid in used_types:
+        if scope.catalog.of_kind(TypeObject, oid) is not None:
+            references[Reference(oid)] = None
     columns = tuple(
         ResultColumn(column.name, column.type, column.typmod) for column in bound.columns
     )

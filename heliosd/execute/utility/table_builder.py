@@ -56,6 +56,7 @@ class TableBuilder:
             schema=schema.oid,
             persistence=persistence,
             row_type=edit.new_oid(),
+            row_array=edit.new_oid(),
             tree_id=new_tree_id(session),
             key_kind="row",
         )

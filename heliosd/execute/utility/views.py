@@ -61,6 +61,7 @@ def create_view(statement: CreateView, session: SessionServices) -> None:
             persistence="t" if persistence_letter(persistence) == "t" else "p",
             columns=columns,
             row_type=edit.new_oid(),
+            row_array=edit.new_oid(),
             query=stored.text,
             references=stored.references,
             check_option=check,

@@ -180,6 +180,8 @@ def _cast(cast: Cast) -> Expr:
     argument = cast.argument
     if not isinstance(argument, Const):
         return cast
+    if cast.method is CastMethod.DOMAIN:
+        return cast
     if argument.value is None or cast.method is CastMethod.RELABEL:
         return Const(argument.value, cast.type, cast.typmod, cast.collation)
     if cast.method is CastMethod.FUNCTION and cast.cast is not None:

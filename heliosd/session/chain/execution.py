@@ -44,7 +44,7 @@ def make_encoder(
     state: SessionState, columns: tuple[ResultColumn, ...], formats: tuple[int, ...]
 ) -> Encoder:
     """The same for columns that no statement keeps."""
-    types, codec = state.instance.types, state.wire.codec
+    types, codec = state.catalog.types, state.wire.codec
     encode_rows = make_row_encoder([column.type_oid for column in columns], formats, types, codec)
     return row_description(columns, formats, types, codec), encode_rows
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from heliosd.errors import SqlError
-from heliosd.sql.bind.resolve import ANY, POLYMORPHIC, UNKNOWN
+from heliosd.sql.bind.resolve import ANY, POLYMORPHIC, RECORD_ARRAY, UNKNOWN
 from heliosd.sql.bind.state import BindState, UnknownLiteral
 from heliosd.sql.bound import (
     BOOL,
@@ -18,14 +18,18 @@ from heliosd.sql.bound import (
     Const,
     ElementValue,
     Expr,
+    FieldSelect,
     Param,
     RowConstructor,
     Var,
+    WholeRow,
 )
+from heliosd.types.oids import FIRST_NORMAL_OID
 from heliosd.types.registry import CastContext
 
 if TYPE_CHECKING:
     from heliosd.sql.tree.base import Node
+    from heliosd.types.registry import SqlType
 
 TEXT: Final = 25
 REGCLASS: Final = 2205
@@ -77,6 +81,12 @@ def coerce(
 ) -> Expr | None:
     """`expression` as an `oid`; None when there is no such coercion in this context."""
     source = expression.type
+    if oid >= FIRST_NORMAL_OID and source != oid:
+        kind = state.type(oid)
+        if kind.is_domain:
+            return _to_domain(state, expression, kind, form, position)
+        if kind.kind == "c" and source == RECORD:
+            return _to_composite(state, expression, kind, form, position)
     if source == UNKNOWN:
         if isinstance(expression, UnknownLiteral):
             if oid in (ANY, UNKNOWN) or oid in POLYMORPHIC:
@@ -92,12 +102,80 @@ def coerce(
         return with_length(state, expression, typmod, form)
     if oid in (ANY, *POLYMORPHIC):
         return expression
+    base = state.resolver.base(source)
+    if base != source:
+        expression = Cast(
+            expression, CastMethod.RELABEL, base, state.type(source).typmod,
+            _kept_collation(state, expression, base), CastForm.IMPLICIT,
+        )  # fmt: skip
+        if base == oid:
+            return with_length(state, expression, typmod, form)
+        source = base
     if isinstance(expression, Collate) and not state.type(oid).collatable:
         expression = expression.argument
     converted = _convert(state, expression, source, oid, form)
     if converted is None:
         return None
     return with_length(state, converted, typmod, form)
+
+
+def _to_domain(
+    state: BindState, expression: Expr, kind: SqlType, form: CastForm, position: int
+) -> Expr | None:
+    """`expression` as the domain's base type, then checked: NULL too."""
+    assert kind.base is not None
+    if isinstance(expression, Param) and expression.type == UNKNOWN:
+        return state.decide_parameter(expression.number, kind.oid, position)
+    found = coerce(state, expression, kind.base.oid, kind.typmod, form, position)
+    if found is None:
+        return None
+    return Cast(
+        found, CastMethod.DOMAIN, kind.oid, -1, _kept_collation(state, found, kind.oid), form
+    )
+
+
+def _to_composite(
+    state: BindState, expression: Expr, kind: SqlType, form: CastForm, position: int
+) -> Expr | None:
+    """ROW(...) or a subquery's row as a composite type, field by field. 42846."""
+    given = _row_parts(expression)
+    if given is None:
+        return None
+    if len(given) != len(kind.fields):
+        few = len(given) < len(kind.fields)
+        raise SqlError(
+            "42846",
+            f"cannot cast type record to {state.type_name(kind.oid)}",
+            detail="Input has too few columns." if few else "Input has too many columns.",
+            position=position,
+        )
+    fitted: list[Expr] = []
+    for number, (each, field) in enumerate(zip(given, kind.fields, strict=True), 1):
+        found = coerce(state, each, field.type.oid, field.typmod, form, position)
+        if found is None:
+            raise SqlError(
+                "42846",
+                f"cannot cast type record to {state.type_name(kind.oid)}",
+                detail=f"Cannot cast type {state.type_name(each.type)} to "
+                f"{state.type_name(field.type.oid)} in column {number}.",
+                position=position,
+            )
+        fitted.append(found)
+    return RowConstructor(tuple(fitted), tuple(f.name for f in kind.fields), kind.oid)
+
+
+def _row_parts(expression: Expr) -> list[Expr] | None:
+    """The fields of a row whose fields are known; None for any other record."""
+    if isinstance(expression, RowConstructor):
+        return list(expression.fields)
+    if isinstance(expression, WholeRow) and expression.names:
+        return [
+            FieldSelect(expression, number, name, oid)
+            for number, (name, oid) in enumerate(
+                zip(expression.names, expression.field_types, strict=True)
+            )
+        ]
+    return None
 
 
 def _convert(
@@ -114,6 +192,8 @@ def _convert(
             isinstance(expression, RowConstructor) or resolver.category(source) == "C"
         ):
             return expression
+        if oid == RECORD_ARRAY and resolver.category(resolver.element(source)) == "C":
+            return Cast(expression, CastMethod.RELABEL, oid, -1, 0, form)
         return None
     if path == "relabel":
         return Cast(expression, CastMethod.RELABEL, oid, -1, collation, form)
@@ -137,6 +217,8 @@ def with_length(state: BindState, expression: Expr, typmod: int, form: CastForm)
     if typmod < 0 or expression.typmod == typmod:
         return expression
     kind = state.type(expression.type)
+    if kind.is_domain:
+        return expression
     element = kind.element if kind.is_array else 0
     target = state.type(element) if element else kind
     if target.apply_typmod is None:

@@ -149,7 +149,7 @@ def _not(level: Level, tree: tree_expressions.Not) -> Expr:
 
 def _null_test(level: Level, tree: tree_expressions.NullTest) -> Expr:
     argument = settle(level.state, level.expression(tree.operand))
-    return NullTest(argument, tree.negated, operators.is_row(argument))
+    return NullTest(argument, tree.negated, operators.is_row(level.state, argument))
 
 
 def _boolean_test(level: Level, tree: tree_expressions.BooleanTest) -> Expr:

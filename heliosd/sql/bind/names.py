@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heliosd.errors import SqlError, not_supported
+from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.state import Item, Level, ambiguous_column
 from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, WholeRow
+from heliosd.types.domain import base_of
 
 if TYPE_CHECKING:
     from heliosd.sql.tree.expressions import ColumnRef
@@ -218,6 +220,11 @@ def bind_field(level: Level, argument: Expr, name: str, position: int) -> Expr:
     for index, (each, oid, typmod, collation) in enumerate(fields):
         if each == name:
             return FieldSelect(argument, index, name, oid, typmod, collation)
+    if argument.type != 2249:
+        shown = level.state.type_name(argument.type)
+        raise SqlError(
+            "42703", f'column "{name}" not found in data type {shown}', position=position
+        )
     raise SqlError(
         "42703", f'could not identify column "{name}" in record data type', position=position
     )
@@ -225,6 +232,10 @@ def bind_field(level: Level, argument: Expr, name: str, position: int) -> Expr:
 
 def row_fields(level: Level, argument: Expr) -> list[tuple[str, int, int, int]] | None:
     """(name, type, typmod, collation) of a row value's fields; None when it is no row."""
+    if argument.type != UNKNOWN:
+        kind = base_of(level.state.type(argument.type))
+        if kind.kind == "c":
+            return [(f.name, f.type.oid, f.typmod, f.collation) for f in kind.fields]
     if isinstance(argument, WholeRow):
         at: Level | None = level
         while at is not None:

@@ -225,7 +225,7 @@ def bind_distinct(level: Level, tree: DistinctFrom) -> Expr:
     for one, other in ((left, right), (right, left)):
         if _is_null(one) and not _is_null(other):
             # IS [NOT] DISTINCT FROM NULL is a null test, as in PostgreSQL.
-            return NullTest(other, not tree.negated, is_row(other))
+            return NullTest(other, not tree.negated, is_row(level.state, other))
     if isinstance(left, RowConstructor) and isinstance(right, RowConstructor):
         if len(left.fields) != len(right.fields):
             raise SqlError(
@@ -260,9 +260,11 @@ def _is_null(expression: Expr) -> bool:
     return isinstance(expression, UnknownLiteral) and expression.text is None
 
 
-def is_row(expression: Expr) -> bool:
+def is_row(state: BindState, expression: Expr) -> bool:
     """Whether `IS NULL` looks at the fields."""
-    return expression.type == 2249 or isinstance(expression, RowConstructor | WholeRow)
+    return isinstance(expression, RowConstructor | WholeRow) or (
+        expression.type != UNKNOWN and state.resolver.kind(expression.type) in ("c",)
+    ) or expression.type == 2249
 
 
 def bind_quantified(level: Level, tree: QuantifiedComparison) -> Expr:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from heliosd.functions.registry import AnyFunction, FunctionRegistry
-from heliosd.types.oids import value_type_of
+from heliosd.types.domain import base_of
+from heliosd.types.oids import FIRST_NORMAL_OID
 from heliosd.types.registry import CastContext, SqlOperator, SqlType, TypeRegistry
 
 UNKNOWN: Final = 705
 ANY: Final = 2276
 TEXT: Final = 25
 RECORD: Final = 2249
+RECORD_ARRAY: Final = 2287
 ANYELEMENT: Final = 2283
 ANYARRAY: Final = 2277
 ANYNONARRAY: Final = 2776
@@ -28,16 +30,32 @@ ANYCOMPATIBLE: Final = 5077
 ANYCOMPATIBLEARRAY: Final = 5078
 ANYCOMPATIBLENONARRAY: Final = 5079
 ANYCOMPATIBLERANGE: Final = 5080
+ANYCOMPATIBLEMULTIRANGE: Final = 4538
 
 _ELEMENT_LIKE: Final = frozenset({ANYELEMENT, ANYNONARRAY, ANYENUM})
-_COMPATIBLE: Final = frozenset({ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY})
 _ARRAYS: Final = frozenset({ANYARRAY, ANYCOMPATIBLEARRAY})
+_RANGES: Final = frozenset({ANYRANGE, ANYCOMPATIBLERANGE})
+_MULTIRANGES: Final = frozenset({ANYMULTIRANGE, ANYCOMPATIBLEMULTIRANGE})
+_NO_ARRAYS: Final = frozenset({ANYNONARRAY, ANYCOMPATIBLENONARRAY})
 POLYMORPHIC: Final = frozenset(
     {
         ANYELEMENT, ANYARRAY, ANYNONARRAY, ANYENUM, ANYRANGE, ANYMULTIRANGE,
         ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY, ANYCOMPATIBLERANGE,
+        ANYCOMPATIBLEMULTIRANGE,
     }
 )  # fmt: skip
+_FAMILIES: Final = (
+    (ANYELEMENT, ANYARRAY, ANYRANGE, ANYMULTIRANGE, ANYNONARRAY, ANYENUM),
+    (
+        ANYCOMPATIBLE,
+        ANYCOMPATIBLEARRAY,
+        ANYCOMPATIBLERANGE,
+        ANYCOMPATIBLEMULTIRANGE,
+        ANYCOMPATIBLENONARRAY,
+        0,
+    ),
+)
+"""(element, array, range, multirange, ...): types that must agree with each other in one call."""
 
 _VECTORS: Final = frozenset({22, 30})
 """int2vector and oidvector: no array becomes one by itself."""
@@ -78,19 +96,28 @@ class Resolver:
 
     # -- types -------------------------------------------------------------------------------
 
+    def over(self, types: TypeRegistry) -> Resolver:
+        """The same for a session's own types. What is known of built-in ones is shared."""
+        return Resolver(types, self.functions, self._operators, self._coercible)
+
     def category(self, oid: int) -> str:
         found = self.types.by_oid.get(oid)
-        if found is None and value_type_of(oid) == RECORD:
-            return "C"
         return "X" if found is None or oid == UNKNOWN else found.category
 
     def is_preferred(self, oid: int) -> bool:
         found = self.types.by_oid.get(oid)
         return found is not None and found.preferred
 
-    def element(self, oid: int) -> int:
-        """The element type of a true array type, 0 for everything else."""
+    def base(self, oid: int) -> int:
+        """The type under a domain (and under the domain's domain); any other type itself."""
+        if oid < FIRST_NORMAL_OID:
+            return oid
         found = self.types.by_oid.get(oid)
+        return oid if found is None else base_of(found).oid
+
+    def element(self, oid: int) -> int:
+        """The element type of a true array type (or a domain over one), 0 for everything else."""
+        found = self.types.by_oid.get(self.base(oid))
         return found.element if found is not None and found.is_array else 0
 
     def array_over(self, oid: int) -> int:
@@ -98,10 +125,22 @@ class Resolver:
         found = self.types.by_oid.get(oid)
         return 0 if found is None else found.array_oid
 
+    def subtype(self, oid: int) -> int:
+        """A range's subtype, a multirange's range; 0 for everything else."""
+        found = self.types.by_oid.get(oid)
+        return found.base.oid if found is not None and found.kind in "rm" and found.base else 0
+
+    def kind(self, oid: int) -> str:
+        """pg_type.typtype; "" for what is no type."""
+        found = self.types.by_oid.get(oid)
+        return "" if found is None else found.kind
+
     def can_coerce(self, source: int, target: int, context: CastContext) -> bool:
         """Whether a `source` may stand where a `target` is wanted."""
         if source in (target, UNKNOWN) or target == ANY:
             return True
+        if source >= FIRST_NORMAL_OID or target >= FIRST_NORMAL_OID:
+            return self._can_coerce(source, target, context)
         key = (source, target, context)
         known = self._coercible.get(key)
         if known is None:
@@ -111,18 +150,27 @@ class Resolver:
     def _can_coerce(self, source: int, target: int, context: CastContext) -> bool:
         if target in _ARRAYS:
             return self.element(source) != 0
-        if target in (ANYNONARRAY, ANYCOMPATIBLENONARRAY):
+        if target in _NO_ARRAYS:
             return self.element(source) == 0
+        if target in _RANGES:
+            return self.kind(self.base(source)) == "r"
+        if target in _MULTIRANGES:
+            return self.kind(self.base(source)) == "m"
+        if target == ANYENUM:
+            return self.kind(self.base(source)) == "e"
         if target in (ANYELEMENT, ANYCOMPATIBLE):
             return True
-        if target in POLYMORPHIC:
-            return False
         if target == RECORD and self.category(source) == "C":
+            return True
+        if target == RECORD_ARRAY and self.category(self.element(source)) == "C":
             return True
         return self.pathway(source, target, context) is not None
 
     def pathway(self, source: int, target: int, context: CastContext) -> str | None:
         """How to convert: "cast" (declared), "relabel", "array" or "io"; None when not at all."""
+        source, target = self.base(source), self.base(target)
+        if source == target:
+            return "relabel"
         cast = self.types.cast(source, target)
         if cast is not None:
             if _CONTEXT_ORDER[cast.context] > _CONTEXT_ORDER[context]:
@@ -158,6 +206,9 @@ class Resolver:
         if key in self._operators:
             return self._operators[key]
         found = self._operator(name, left, right)
+        if left >= FIRST_NORMAL_OID or right >= FIRST_NORMAL_OID:
+            # It may mean another type in another session.
+            return found
         if len(self._operators) < 10_000:
             self._operators[key] = found
         return found
@@ -165,9 +216,10 @@ class Resolver:
     def _operator(self, name: str, left: int, right: int) -> SqlOperator | None:
         if left and UNKNOWN in (left, right) and left != right:
             same = left if right == UNKNOWN else right
-            found = self.types.operator(name, same, same)
-            if found is not None:
-                return found
+            for each in (same, self.base(same)):
+                found = self.types.operator(name, each, each)
+                if found is not None:
+                    return found
         prefix = left == 0
         inputs = (right,) if prefix else (left, right)
         signatures = [
@@ -255,6 +307,7 @@ class Resolver:
 
     def select(self, signatures: Sequence[tuple[int, ...]], inputs: tuple[int, ...]) -> int | None:
         """The index of the best of several viable signatures; None when there is none."""
+        inputs = tuple(self.base(oid) for oid in inputs)
         keep = list(range(len(signatures)))
         keep = self._most(
             keep,
@@ -343,36 +396,90 @@ class Resolver:
         """
         if not any(d in POLYMORPHIC for d in declared) and result not in POLYMORPHIC:
             return tuple(declared), result
-        element = 0
-        compatible: list[int] = []
+        actual: dict[int, int] = {}
+        for family, compatible in zip(_FAMILIES, (False, True), strict=True):
+            found = self._family(declared, inputs, family, compatible=compatible)
+            if found is None:
+                return None
+            actual.update(found)
+        types = tuple(actual.get(d, d) if d in POLYMORPHIC else d for d in declared)
+        return types, actual.get(result, result) if result in POLYMORPHIC else result
+
+    def _family(
+        self,
+        declared: Sequence[int],
+        inputs: Sequence[int],
+        family: tuple[int, ...],
+        *,
+        compatible: bool,
+    ) -> dict[int, int] | None:
+        """What the types of one polymorphic family stand for in a call; None: contradictory.
+
+        UNKNOWN where nothing says it; 0 for an array or range that does not exist."""
+        element, array, range_, multirange, no_array, enum = family
+        elements: list[int] = []
+        exact: dict[int, int] = {}
+        wanted: set[int] = set()
         for want, have in zip(declared, inputs, strict=True):
+            if want not in family or want == 0:
+                continue
+            wanted.add(want)
             if have == UNKNOWN:
                 continue
-            if want in _ELEMENT_LIKE or want == ANYARRAY:
-                found = self.element(have) if want == ANYARRAY else have
-                if element and found != element:
-                    return None
-                element = found
-            elif want in _COMPATIBLE:
-                compatible.append(self.element(have) if want == ANYCOMPATIBLEARRAY else have)
-        if not element and any(d in _ELEMENT_LIKE or d == ANYARRAY for d in declared):
-            element = TEXT
-        common = self.common_type(compatible) if compatible else TEXT
-        if common is None:
+            if want in (element, no_array, enum):
+                elements.append(have)
+                continue
+            have = self.base(have)
+            if want == array and compatible:
+                elements.append(self.element(have))
+            elif exact.setdefault(want, have) != have:
+                return None
+        ranged = exact.get(range_, 0)
+        if multirange in exact:
+            of_multirange = self.subtype(exact[multirange])
+            if ranged and ranged != of_multirange:
+                return None
+            ranged = ranged or of_multirange
+        subtype = self.subtype(ranged) if ranged else 0
+        inside = [self.element(exact[array])] if array in exact else []
+        if subtype:
+            inside.append(subtype)
+        chosen = self._element(elements, inside, compatible=compatible, fixed=bool(subtype))
+        if chosen is None:
             return None
+        if not chosen:
+            chosen = TEXT if compatible else UNKNOWN
+        if no_array in wanted and self.element(chosen):
+            return None
+        if enum in wanted and chosen != UNKNOWN and self.kind(self.base(chosen)) != "e":
+            return None
+        kind = self.types.by_oid.get(ranged) if ranged else None
+        unknown = UNKNOWN if chosen == UNKNOWN or not ranged else 0
+        return {
+            element: chosen,
+            no_array: chosen,
+            enum: chosen,
+            array: exact.get(array)
+            or (UNKNOWN if chosen == UNKNOWN else self.array_over(chosen)),
+            range_: ranged or unknown,
+            multirange: exact.get(multirange)
+            or (kind.multirange_oid if kind is not None else unknown),
+        }
 
-        def actual(oid: int) -> int:
-            if oid in _ELEMENT_LIKE:
-                return element or TEXT
-            if oid == ANYARRAY:
-                return self.array_over(element or TEXT) or ANYARRAY
-            if oid in (ANYCOMPATIBLE, ANYCOMPATIBLENONARRAY):
-                return common
-            if oid == ANYCOMPATIBLEARRAY:
-                return self.array_over(common) or ANYARRAY
-            return oid
-
-        return tuple(actual(d) for d in declared), actual(result)
+    def _element(
+        self, elements: list[int], inside: list[int], *, compatible: bool, fixed: bool
+    ) -> int | None:
+        """The element type of a family; 0 when nothing says it, None when it is contradictory."""
+        everything = [*elements, *inside]
+        if not everything:
+            return 0
+        if compatible:
+            common = self.common_type(everything)
+            if common is None or (fixed and common != inside[-1]):
+                return None
+            return common
+        first = everything[0]
+        return first if all(oid == first for oid in everything) else None
 
     def common_type(self, inputs: Sequence[int]) -> int | None:
         """UNION, CASE and kin (manual 10.5): one type for all; None when they do not mix.
@@ -385,6 +492,8 @@ class Resolver:
         chosen = known[0]
         if all(oid == chosen for oid in known):
             return chosen
+        known = [self.base(oid) for oid in known]
+        chosen = known[0]
         category, preferred = self.category(chosen), self.is_preferred(chosen)
         for oid in known[1:]:
             if oid == chosen:

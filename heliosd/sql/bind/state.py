@@ -22,7 +22,8 @@ from heliosd.sql.bound import (
     WholeRow,
 )
 from heliosd.sql.bound.node import node
-from heliosd.types.oids import value_type_of
+
+from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
@@ -123,8 +124,8 @@ class BindState:
         return self.ctes_total
 
     def type(self, oid: int) -> SqlType:
-        """The type's declaration; 0A000 for types made by CREATE TYPE."""
-        found = self.types.by_oid.get(value_type_of(oid))
+        """The type's declaration; 0A000 for what is no type here."""
+        found = self.types.by_oid.get(oid)
         if found is None:
             raise not_supported(f"type with OID {oid}")
         return found
@@ -133,15 +134,20 @@ class BindState:
         """As format_type() shows it."""
         found = self.types.by_oid.get(oid)
         if found is None:
-            named = self.catalog.by_oid(oid)
-            if oid == RECORD:
-                return "record"
-            return "???" if named is None else named.name
+            return "???"
         if found.is_array:
             return self.type_name(found.element, typmod) + "[]"
         if typmod >= 0 and found.typmod_out is not None:
             return _with_modifier(found.display, found.typmod_out(typmod))
+        if found.uses and not self._finds(found):
+            owner = self.catalog.by_oid(oid) or self.catalog.owner_of_part(oid)
+            schema = self.catalog.schema_name(getattr(owner, "schema", 0))
+            return f"{quote_identifier(schema)}.{found.display}"
         return found.display
+
+    def _finds(self, kind: SqlType) -> bool:
+        """Whether the bare name means this type."""
+        return self.catalog.type_oid(None, kind.name, self.scope.path) == kind.oid
 
     def collation_of(self, oid: int) -> int:
         """The collation of a new value of this type: 100 (default), 950 (C) for name, or 0."""

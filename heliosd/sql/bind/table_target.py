@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from heliosd.catalog.objects import Column, Table, View
+from heliosd.catalog.objects import Column, Table, TypeObject, View
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
 from heliosd.sql.bind.array_assign import assign_part
 from heliosd.sql.bind.coerce import assign, location, settle
 from heliosd.sql.bind.from_items import find_relation, inside_view
-from heliosd.sql.bind.state import BindState, Item, Level, TableItem, TableUse
+from heliosd.sql.bind.state import (
+    BindState,
+    Item,
+    Level,
+    TableItem,
+    TableUse,
+    UnknownLiteral,
+)
 from heliosd.sql.bind.stored import bind_stored
 from heliosd.sql.bind.targets import bind_targets
 from heliosd.sql.bind.view_target import UpdatableView, ViewItem, open_view, view_columns
@@ -37,6 +44,7 @@ from heliosd.sql.bound.walk import output_columns
 from heliosd.sql.tree import modify as tree_modify
 from heliosd.sql.tree.expressions import RowExpression, SetToDefault
 from heliosd.sql.tree.query import SubLink as SubLinkTree
+from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
     from heliosd.sql.tree.base import Expression
@@ -175,10 +183,30 @@ def default_of(level: Level, table: Table, column: Column) -> Expr:
     null = Const(None, column.type_oid, column.typmod, collation)
     if column.generated:
         return null
-    if column.default is None:
-        return _identity_default(state, table, column) if column.identity else null
-    expression = bind_stored(level, column.default, None, -1)
+    text = column.default
+    if text is None:
+        if column.identity:
+            return _identity_default(state, table, column)
+        if column.type_oid < FIRST_NORMAL_OID or column.dropped:
+            return null
+        if not state.type(column.type_oid).is_domain:
+            return null
+        text = domain_default(state, column.type_oid)
+    if text is None:
+        # A domain may refuse NULL.
+        return _assigned(state, UnknownLiteral(None), column, 0)
+    expression = bind_stored(level, text, None, -1)
     return _assigned(state, expression, column, 0)
+
+
+def domain_default(state: BindState, oid: int) -> str | None:
+    """The default of a domain, or of the domain that it is over."""
+    made = state.catalog.by_oid(oid)
+    while isinstance(made, TypeObject) and made.kind == "d":
+        if made.default is not None:
+            return made.default
+        made = state.catalog.by_oid(made.base_type)
+    return None
 
 
 def _assigned(state: BindState, expression: Expr, column: Column, position: int) -> Expr:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heliosd.catalog.objects import PG_CATALOG_OID
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.tree.expressions import (
     ColumnRef,
@@ -47,18 +46,9 @@ def resolve_type_name(
         namespace = catalog.schema(schema)
         if namespace is None:
             raise SqlError("3F000", f'schema "{schema}" does not exist', position=tree.position)
-    found = types.by_name.get(name) if schema in (None, "pg_catalog") else None
-    if schema is None and found is not None:
-        for oid in path:
-            if oid == PG_CATALOG_OID:
-                break
-            if catalog.user_type(None, name, (oid,)) is not None:
-                found = None
-                break
+    oid = catalog.type_oid(schema, name, path)
+    found = None if oid is None else types.by_oid.get(oid)
     if found is None:
-        user = catalog.user_type(schema, name, path)
-        if user is not None:
-            raise not_supported(f"the type {shown}", position=tree.position)
         if name in OIDS and schema in (None, "pg_catalog"):
             raise not_supported(f"type {name}", position=tree.position)
         raise SqlError("42704", f'type "{shown}" does not exist', position=tree.position)
@@ -76,6 +66,8 @@ def resolve_type_name(
             error.position = error.position or tree.position
             raise
     if tree.array_bounds:
+        if found.is_array:
+            return found.oid, typmod
         if not found.array_oid:
             raise SqlError(
                 "42704",

@@ -10,6 +10,7 @@ from heliosd.types.styles import DEFAULT_STYLES, Styles
 
 if TYPE_CHECKING:
     from heliosd.types.context import CatalogLookup
+    from heliosd.types.registry import TypeRegistry
 
 
 _LENGTHLESS: Final = {"bpchar": "bpchar", "bit": '"bit"'}
@@ -19,8 +20,11 @@ class TextContext:
     """Stands in for a session where constants are written: canonical styles, so that the text reads
     the same everywhere. `catalog` shows reg* values; None: as numbers."""
 
-    def __init__(self, catalog: CatalogLookup | None = None) -> None:
+    def __init__(
+        self, catalog: CatalogLookup | None = None, types: TypeRegistry = TYPES
+    ) -> None:
         self._catalog = catalog
+        self._types = types
         self.styles: Styles = DEFAULT_STYLES
 
     @property
@@ -34,19 +38,21 @@ class TextContext:
 
     def value_text(self, type_oid: int, value: Any) -> str:
         """A constant's text."""
-        known = TYPES.type(type_oid)
+        known = self._types.by_oid.get(type_oid)
+        if known is None:
+            return str(value)
         if known.name.startswith("reg") and self._catalog is None:
             return str(value)
         return known.output(value, self)  # type: ignore[arg-type]
 
     def type_name(self, oid: int, typmod: int = -1) -> str:
         """As format_type() shows it."""
-        known = TYPES.by_oid.get(oid)
-        if known is None:
+        known = self._types.by_oid.get(oid)
+        if known is not None and known.is_array:
+            return self.type_name(known.element, typmod) + "[]"
+        if known is None or known.uses:
             names = None if self._catalog is None else self._catalog.find_name("type", oid)
             return "???" if names is None else quote_qualified(*names)
-        if known.is_array:
-            return self.type_name(known.element, typmod) + "[]"
         if typmod < 0 or known.typmod_out is None:
             # Read again, `character` would be character(1).
             return _LENGTHLESS.get(known.name, known.display)
