@@ -10,7 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.kinds import KINDS
-from heliosd.catalog.objects import BOOTSTRAP_ROLE_OID, PUBLIC_ROLE, Acl, AclItem, BuiltInAcl
+from heliosd.catalog.objects import (
+    BOOTSTRAP_ROLE_OID,
+    PUBLIC_ROLE,
+    Acl,
+    AclItem,
+    BuiltInAcl,
+    SystemView,
+)
 from heliosd.catalog.state import BUILT_IN_ACL
 
 if TYPE_CHECKING:
@@ -101,6 +108,18 @@ def initial_column_acl(relation: str, column: str) -> Acl:
     if relation == "pg_subscription" and (relation, column) not in _CLOSED_COLUMNS:
         return (AclItem(PUBLIC_ROLE, BOOTSTRAP_ROLE_OID, "r"),)
     return None
+
+
+def is_open_function(catalog: Catalog, oid: int) -> bool:
+    """Whether a built-in function is everybody's: nobody has closed it."""
+    return initial_function_acl(oid) is None and find_built_in(catalog, "function", oid) is None
+
+
+def is_open_relation(catalog: Catalog, relation: SystemView) -> bool:
+    """Whether everybody may read a system relation."""
+    name = relation.name
+    closed = name in _CLOSED_RELATIONS or name in _STATISTICS_RELATIONS
+    return not closed and find_built_in(catalog, "relation", relation.oid) is None
 
 
 def is_untrusted_language(oid: int) -> bool:

@@ -136,7 +136,8 @@ class CatalogFace:
             return None if pair is None else (catalog.schema_name(pair[0].schema), pair[1].name)
         found = catalog.by_oid(oid)
         wanted: dict[str, type[CatalogObject]] = {
-            "relation": Relation, "schema": Schema, "role": Role, "database": Database,
+            "relation": Relation, "sequence": Sequence, "schema": Schema, "role": Role,
+            "database": Database,
         }  # fmt: skip
         if found is None or kind not in wanted or not isinstance(found, wanted[kind]):
             return None

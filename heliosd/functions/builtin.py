@@ -7,6 +7,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from heliosd.functions import (
+    access_lists,
     aggregates,
     arrays,
     datetime,
@@ -39,6 +40,7 @@ from heliosd.types.facts import FunctionFact, function_facts
 from heliosd.types.oids import OIDS, oid_of
 
 MODULES: Final[tuple[ModuleType, ...]] = (
+    access_lists,
     aggregates,
     arrays,
     datetime,

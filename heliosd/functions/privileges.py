@@ -1,8 +1,14 @@
-"""has_table_privilege and its kin: who may do what, asked of the catalog."""
+"""has_table_privilege and its kin: who may do what, asked of the catalog.
+
+Each function exists for the current role and for a role by name or oid (0 or `public`: PUBLIC), and
+for objects by name or oid. Names that nothing has are errors; oids that nothing has give NULL.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from heliosd.errors import SqlError
@@ -14,41 +20,77 @@ from heliosd.types.signatures import find_procedure, find_type
 forms: Final = Forms()
 
 PUBLIC: Final = 0
-
-# function -> (kind of CatalogLookup, its privileges, how an error names it, SQLSTATE)
-_KINDS: Final = {
-    "has_table_privilege": (
-        "relation",
-        "SELECT INSERT UPDATE DELETE TRUNCATE REFERENCES TRIGGER",
-        "relation",
-        "42P01",
-    ),
-    "has_sequence_privilege": ("relation", "USAGE SELECT UPDATE", "relation", "42P01"),
-    "has_schema_privilege": ("schema", "CREATE USAGE", "schema", "3F000"),
-    "has_database_privilege": ("database", "CREATE TEMPORARY TEMP CONNECT", "database", "3D000"),
-    "has_type_privilege": ("type", "USAGE", "type", "42704"),
-    "has_function_privilege": ("procedure", "EXECUTE", "function", "42883"),
-    "has_language_privilege": ("language", "USAGE", "language", "42704"),
-    "has_tablespace_privilege": ("tablespace", "CREATE", "tablespace", "42704"),
-}
-_COLUMN: Final = "SELECT INSERT UPDATE REFERENCES"
+_OPTION: Final = " WITH GRANT OPTION"
+_LANGUAGES: Final = MappingProxyType({"internal": 12, "c": 13, "sql": 14})
+_TABLESPACES: Final = MappingProxyType({"pg_default": 1663, "pg_global": 1664})
 
 
-def _privileges(text: str, allowed: str) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """`kind` of CatalogLookup; `privileges` it knows; `missing` (SQLSTATE, message) by name."""
+
+    kind: str
+    privileges: tuple[str, ...]
+    missing: tuple[str, str]
+
+
+_KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
+    {
+        "has_table_privilege": _Kind(
+            "relation",
+            ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE"),
+            ("42P01", 'relation "{}" does not exist'),
+        ),
+        "has_sequence_privilege": _Kind(
+            "sequence", ("USAGE", "SELECT", "UPDATE"), ("42P01", 'relation "{}" does not exist')
+        ),
+        "has_schema_privilege": _Kind(
+            "schema", ("CREATE", "USAGE"), ("3F000", 'schema "{}" does not exist')
+        ),
+        "has_database_privilege": _Kind(
+            "database",
+            ("CREATE", "TEMPORARY", "TEMP", "CONNECT"),
+            ("3D000", 'database "{}" does not exist'),
+        ),
+        "has_type_privilege": _Kind("type", ("USAGE",), ("42704", 'type "{}" does not exist')),
+        "has_function_privilege": _Kind(
+            "function", ("EXECUTE",), ("42883", 'function "{}" does not exist')
+        ),
+        "has_language_privilege": _Kind(
+            "language", ("USAGE",), ("42704", 'language "{}" does not exist')
+        ),
+        "has_tablespace_privilege": _Kind(
+            "tablespace", ("CREATE",), ("42704", 'tablespace "{}" does not exist')
+        ),
+        "has_foreign_data_wrapper_privilege": _Kind(
+            "foreign-data wrapper",
+            ("USAGE",),
+            ("42704", 'foreign-data wrapper "{}" does not exist'),
+        ),
+        "has_server_privilege": _Kind(
+            "server", ("USAGE",), ("42704", 'server "{}" does not exist')
+        ),
+    }
+)
+_COLUMN: Final = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
+_PARAMETER: Final = ("SET", "ALTER SYSTEM")
+
+
+def _privileges(text: str, allowed: tuple[str, ...]) -> list[str]:
     """The privileges of a comma-separated list; 22023."""
     names = []
     for part in text.split(","):
-        name = " ".join(part.upper().split())
-        if name.removesuffix(" WITH GRANT OPTION") not in allowed.split():
-            raise SqlError("22023", f'unrecognized privilege type: "{part.strip()}"')
-        names.append(name)
+        name = part.strip()
+        if name.upper().removesuffix(_OPTION) not in allowed:
+            raise SqlError("22023", f'unrecognized privilege type: "{name}"')
+        names.append(name.upper())
     return names
 
 
-def _role(ctx: EvalContext, role: str | int) -> int:
+def _role(ctx: EvalContext, role: str | int, *, public: bool = True) -> int:
     if isinstance(role, int):
         return role
-    if role == "public":
+    if public and role == "public":
         return PUBLIC
     found = ctx.catalog.find_oid("role", (role,))
     if found is None:
@@ -56,31 +98,53 @@ def _role(ctx: EvalContext, role: str | int) -> int:
     return found
 
 
-def _object(ctx: EvalContext, kind: str, given: str | int, what: str, sqlstate: str) -> int:
+def _object(ctx: EvalContext, kind: _Kind, given: str | int) -> int:
+    """The object's oid; an error for a name that nothing has."""
     if isinstance(given, int):
         return given
-    name = parse_qualified_name(given) if kind == "relation" else (given,)
-    if kind == "procedure":
-        found = find_procedure(given, ctx)
-    elif kind == "type":
-        found = find_type(given, ctx)
-    else:
-        found = ctx.catalog.find_oid(kind, name)
+    found: int | None
+    match kind.kind:
+        case "relation" | "sequence":
+            found = _relation(ctx, given)
+        case "function":
+            found = find_procedure(given, ctx)
+        case "type":
+            found = find_type(given, ctx)
+        case "language":
+            found = _LANGUAGES.get(given) or ctx.catalog.find_oid("language", (given,))
+        case "tablespace":
+            found = _TABLESPACES.get(given)
+        case other:
+            found = ctx.catalog.find_oid(other, (given,))
     if found is None:
-        raise SqlError(sqlstate, f'{what} "{".".join(name)}" does not exist')
+        sqlstate, message = kind.missing
+        raise SqlError(sqlstate, message.format(given))
+    return found
+
+
+def _relation(ctx: EvalContext, text: str) -> int:
+    name = parse_qualified_name(text)
+    found = ctx.catalog.find_oid("relation", name)
+    if found is None:
+        shown = ".".join(name)
+        if len(name) > 1 and ctx.catalog.find_oid("schema", (name[-2],)) is None:
+            raise SqlError("3F000", f'schema "{name[-2]}" does not exist')
+        raise SqlError("42P01", f'relation "{shown}" does not exist')
     return found
 
 
 def _declare(function: str) -> None:
-    kind, allowed, what, sqlstate = _KINDS[function]
+    kind = _KINDS[function]
+    lookup = "relation" if kind.kind == "sequence" else kind.kind
 
     def decide(ctx: EvalContext, role: str | int, given: str | int, text: str) -> bool | None:
-        wanted = _privileges(text, allowed)
-        oid = _object(ctx, kind, given, what, sqlstate)
-        if isinstance(given, int) and ctx.catalog.find_name(kind, oid) is None:
-            return None
         number = _role(ctx, role)
-        return any(ctx.catalog.has_privilege(number, kind, oid, 0, one) for one in wanted)
+        oid = _object(ctx, kind, given)
+        wanted = _privileges(text, kind.privileges)
+        if kind.kind == "sequence":
+            _require_sequence(ctx, oid)
+        answers = [ctx.catalog.has_privilege(number, lookup, oid, 0, one) for one in wanted]
+        return None if None in answers else any(answers)
 
     def own(ctx: EvalContext, given: str | int, text: str) -> bool | None:
         return decide(ctx, ctx.current_role_oid, given, text)
@@ -92,31 +156,49 @@ def _declare(function: str) -> None:
         forms.function(f"{function}({named},text)", needs_context=True)(own)
 
 
+def _require_sequence(ctx: EvalContext, oid: int) -> None:
+    """42809 for a relation that is no sequence."""
+    name = ctx.catalog.find_name("relation", oid)
+    if name is not None and ctx.catalog.find_name("sequence", oid) is None:
+        raise SqlError("42809", f'"{name[1]}" is not a sequence')
+
+
 for _function in _KINDS:
     _declare(_function)
 
 
-def _column(ctx: EvalContext, relation: int, given: str | int) -> int:
-    if isinstance(given, int):
-        return given
-    found = ctx.catalog.column_number(relation, given)
-    if found is None:
-        raise SqlError("42703", f'column "{given}" of the relation does not exist')
-    return found
+# -- columns --------------------------------------------------------------------------------------
 
 
 def _holds_column(
     ctx: EvalContext, role: str | int, table: str | int, column: str | int, text: str
 ) -> bool | None:
-    wanted = _privileges(text, _COLUMN)
-    oid = _object(ctx, "relation", table, "relation", "42P01")
     number = _role(ctx, role)
-    place = _column(ctx, oid, column)
-    return any(
-        ctx.catalog.has_privilege(number, "relation", oid, at, one)
-        for one in wanted
-        for at in (0, place)
-    )
+    oid = table if isinstance(table, int) else _relation(ctx, table)
+    place: int | None = column if isinstance(column, int) else _column(ctx, oid, column)
+    wanted = _privileges(text, _COLUMN)
+    if place is None or not place:
+        return None
+    # System columns have no privileges of their own: the relation's count.
+    at = max(place, 0)
+    answers = [ctx.catalog.has_privilege(number, "relation", oid, at, one) for one in wanted]
+    return None if None in answers else any(answers)
+
+
+def _column(ctx: EvalContext, relation: int, name: str) -> int | None:
+    """A column's number; None for a relation that is not there, 42703 for a column."""
+    shown = ctx.catalog.find_name("relation", relation)
+    if shown is None:
+        return None
+    found = ctx.catalog.column_number(relation, name)
+    if found is None:
+        if name in _SYSTEM_COLUMNS:
+            return -1
+        raise SqlError("42703", f'column "{name}" of relation "{shown[1]}" does not exist')
+    return found
+
+
+_SYSTEM_COLUMNS: Final = frozenset({"ctid", "xmin", "cmin", "xmax", "cmax", "tableoid"})
 
 
 def _own_column(ctx: EvalContext, table: str | int, column: str | int, text: str) -> bool | None:
@@ -124,14 +206,11 @@ def _own_column(ctx: EvalContext, table: str | int, column: str | int, text: str
 
 
 def _any_column(ctx: EvalContext, role: str | int, table: str | int, text: str) -> bool | None:
-    wanted = _privileges(text, _COLUMN)
-    oid = _object(ctx, "relation", table, "relation", "42P01")
     number = _role(ctx, role)
-    return any(
-        ctx.catalog.has_privilege(number, "relation", oid, at, one)
-        for one in wanted
-        for at in (0, -1)
-    )
+    oid = table if isinstance(table, int) else _relation(ctx, table)
+    wanted = _privileges(text, _COLUMN)
+    answers = [ctx.catalog.has_privilege(number, "relation", oid, -1, one) for one in wanted]
+    return None if None in answers else any(answers)
 
 
 def _own_any_column(ctx: EvalContext, table: str | int, text: str) -> bool | None:
@@ -155,13 +234,37 @@ def _columns() -> None:
 _columns()
 
 
+# -- settings and roles ---------------------------------------------------------------------------
+
+
+@forms.function("has_parameter_privilege(name,text,text)", needs_context=True)
+@forms.function("has_parameter_privilege(oid,text,text)", needs_context=True)
+def has_parameter_privilege(ctx: EvalContext, role: str | int, name: str, text: str) -> bool:
+    """SET or ALTER SYSTEM on a setting, for a role."""
+    number = _role(ctx, role)
+    wanted = _privileges(text, _PARAMETER)
+    return any(ctx.catalog.has_parameter_privilege(number, name, one) for one in wanted)
+
+
+@forms.function("has_parameter_privilege(text,text)", needs_context=True)
+def own_parameter_privilege(ctx: EvalContext, name: str, text: str) -> bool:
+    """The same for the current role."""
+    return has_parameter_privilege(ctx, ctx.current_role_oid, name, text)
+
+
+_ROLE_MODES: Final = frozenset(
+    {"USAGE", "MEMBER", "SET"}
+    | {f"{a} WITH {b} OPTION" for a in ("USAGE", "MEMBER", "SET") for b in ("GRANT", "ADMIN")}
+)
+
+
 def _member(ctx: EvalContext, role: str | int, of_role: str | int, text: str) -> bool:
-    modes = [part.strip().upper() for part in text.split(",")]
+    one, other = _role(ctx, role, public=False), _role(ctx, of_role, public=False)
+    modes = [part.strip() for part in text.split(",")]
     for mode in modes:
-        if mode.partition(" WITH ")[0] not in ("MEMBER", "USAGE"):
+        if mode.upper() not in _ROLE_MODES:
             raise SqlError("22023", f'unrecognized privilege type: "{mode}"')
-    one, other = _role(ctx, role), _role(ctx, of_role)
-    return any(ctx.catalog.is_member(one, other, mode.partition(" WITH ")[0]) for mode in modes)
+    return any(ctx.catalog.is_member(one, other, mode) for mode in modes)
 
 
 def _own_member(ctx: EvalContext, of_role: str | int, text: str) -> bool:

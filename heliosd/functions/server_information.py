@@ -16,7 +16,6 @@ from heliosd.types.declare import Forms
 from heliosd.types.integer import int8
 from heliosd.types.network import Network, parse_network
 from heliosd.types.numeric_core import round_to
-from heliosd.types.quoting import quote_identifier
 from heliosd.types.signatures import type_name
 from heliosd.types.zone import find_zone, zone_names
 
@@ -86,56 +85,6 @@ def inet_client_addr(ctx: EvalContext) -> Network | None:
 def inet_server_addr(ctx: EvalContext) -> Network | None:
     """Where the client connects to; NULL on a unix socket."""
     return _address(ctx.server_address)
-
-
-# ------------------------------------------------------------ access lists
-
-_PRIVILEGES: Final = {
-    "r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "D": "TRUNCATE",
-    "x": "REFERENCES", "t": "TRIGGER", "X": "EXECUTE", "U": "USAGE", "C": "CREATE",
-    "T": "TEMPORARY", "c": "CONNECT", "s": "SET", "A": "ALTER SYSTEM",
-}  # fmt: skip
-
-
-def _role_oid(ctx: EvalContext, name: str) -> int:
-    return ctx.catalog.find_oid("role", (name.strip('"'),)) or 0 if name else 0
-
-
-@forms.function("aclexplode(_aclitem)", needs_context=True)
-def aclexplode(ctx: EvalContext, items: Array) -> Iterator[tuple[Any, ...]]:
-    """grantor, grantee (0: PUBLIC), privilege_type, is_grantable, of each privilege."""
-    for item in items.elements:
-        head, _, grantor = str(item).rpartition("/")
-        grantee, _, letters = head.rpartition("=")
-        for letter, star in re.findall(r"([A-Za-z])(\*?)", letters):
-            yield (
-                _role_oid(ctx, grantor),
-                _role_oid(ctx, grantee),
-                _PRIVILEGES[letter],
-                bool(star),
-            )
-
-
-# kind of object -> (what PUBLIC holds, what the owner holds) while nothing was granted
-_DEFAULT_PRIVILEGES: Final = {
-    "c": ("", ""), "r": ("", "arwdDxt"), "s": ("", "rwU"), "d": ("Tc", "CTc"), "f": ("X", "X"),
-    "l": ("U", "U"), "L": ("", "rw"), "n": ("", "UC"), "t": ("", "C"), "F": ("", "U"),
-    "S": ("", "U"), "T": ("U", "U"), "p": ("", "sA"),
-}  # fmt: skip
-
-
-@forms.function("acldefault(char,oid)", needs_context=True)
-def acldefault(ctx: EvalContext, kind: str, owner: int) -> Array:
-    """The access list that holds while an object's own is NULL."""
-    known = _DEFAULT_PRIVILEGES.get(kind)
-    if known is None:
-        raise SqlError("22023", f"unrecognized object type abbreviation: {kind}")
-    found = ctx.catalog.find_name("role", owner)
-    name = str(owner) if found is None else quote_identifier(found[1])
-    items = [f"={known[0]}/{name}"] if known[0] else []
-    if known[1]:
-        items.append(f"{name}={known[1]}/{name}")
-    return array_of(items)
 
 
 @forms.function("pg_options_to_table(_text)")

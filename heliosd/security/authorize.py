@@ -2,8 +2,9 @@
 
 The binder notes what a statement needs (`sql.bound.Privilege`), views' owners included; this module
 decides. It runs when a program is made: a later GRANT or REVOKE gives the object another version,
-and a change of a role or of a membership moves the catalog's `roles_generation`, so programs become
-stale and are decided again (S-14).
+and a change of a role, a membership, a schema, a database or of what is built in moves the
+catalog's `roles_generation`, so programs become stale and are decided again (S-14). Running a
+program that is not stale costs nothing here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from heliosd.catalog import acl
+from heliosd.catalog.built_in_acl import built_in_items
 from heliosd.catalog.objects import CatalogObject, ColumnedRelation
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 
@@ -34,13 +36,23 @@ def check_privileges(catalog: Catalog, role: int, privileges: Iterable[Privilege
 def holds(catalog: Catalog, role: int, privilege: Privilege) -> bool:
     """Whether the role holds one privilege, on the object or on every column it names."""
     found = catalog.by_oid(privilege.oid)
-    if found is None:
-        # Built-in functions and types are everybody's.
-        return True
     letter = acl.PRIVILEGE_NAMES[privilege.kind]
+    if found is None:
+        return _holds_built_in(catalog, role, privilege, letter)
     if acl.has_privilege(catalog, role, found, letter):
         return True
     return _holds_columns(catalog, role, found, privilege.columns, letter)
+
+
+def _holds_built_in(catalog: Catalog, role: int, privilege: Privilege, letter: str) -> bool:
+    """Built-in functions and types are everybody's, unless initdb or a REVOKE closed them."""
+    if privilege.object_kind not in ("function", "type", "language"):
+        # What was there when the statement was bound has gone: nobody holds anything on it.
+        return False
+    if acl.is_superuser(catalog, role):
+        return True
+    items = built_in_items(catalog, privilege.object_kind, privilege.oid)
+    return letter in acl.held_privileges(items, acl.roles_of(catalog, role))
 
 
 def _holds_columns(
@@ -60,6 +72,7 @@ def _holds_columns(
             if not column.dropped
         )
     return all(
-        acl.has_column_privilege(catalog, role, found, found.columns[number], letter)
+        number >= 0
+        and acl.has_column_privilege(catalog, role, found, found.columns[number], letter)
         for number in columns
     )

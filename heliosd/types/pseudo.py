@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from heliosd.errors import SqlError
+from heliosd.types.aclitem import read_aclitem
 from heliosd.types.array import Array, decode_array, encode_array
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
@@ -76,10 +77,18 @@ def _itself(value: str) -> str:
     return value
 
 
+def _aclitem_in(text: str, typmod: int, ctx: EvalContext) -> str:
+    def role_exists(name: str) -> bool:
+        return ctx.catalog.find_oid("role", (name,)) is not None
+
+    owner = ctx.catalog.find_name("role", 10)
+    return read_aclitem(text, role_exists, "" if owner is None else owner[1])
+
+
 def _text_like(name: str) -> SqlType:
     return sql_type(
         name,
-        input=_text_in,
+        input=_aclitem_in if name == "aclitem" else _text_in,
         output=context_free(_itself),
         plain_output=_itself,
         receive=_text_receive,

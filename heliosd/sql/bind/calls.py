@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from heliosd.catalog.built_in_acl import is_open_function
 from heliosd.errors import SqlError, not_supported
 from heliosd.functions.builtin import MISSING_FUNCTIONS
 from heliosd.functions.registry import SqlAggregate, SqlWindowFunction
@@ -288,8 +289,9 @@ def make_call(
 
 
 def _need_execute(level: Level, function: AnyFunction) -> None:
-    """Built-in functions are everybody's; only those that the catalog restricts are checked."""
-    if level.state.catalog.by_oid(function.oid) is not None:
+    """Built-in functions are everybody's, but for those that were closed."""
+    catalog = level.state.catalog
+    if catalog.by_oid(function.oid) is not None or not is_open_function(catalog, function.oid):
         level.state.privileges[
             Privilege("function", function.oid, function.name, "EXECUTE", None, 0)
         ] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from heliosd.catalog.built_in_acl import is_open_relation
 from heliosd.catalog.objects import ColumnedRelation, SystemView
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.expression import EXPRESSIONS
@@ -122,7 +123,7 @@ def collect_privileges(state: BindState) -> tuple[Privilege, ...]:
         if not use.select and not use.columns:
             continue
         relation = use.table
-        if isinstance(relation, SystemView) and relation.acl is None:
+        if isinstance(relation, SystemView) and is_open_relation(state.catalog, relation):
             continue
         known = reads.setdefault((relation.oid, use.as_role), (relation, set()))
         known[1].update(use.columns)
