@@ -80,6 +80,11 @@ class BlockOwner(Protocol):
     def notifications_or_none(self) -> Notifications | None: ...
     @property
     def process_id(self) -> int: ...
+    @property
+    def plain_defaults(self) -> bool:
+        """Whether transactions begin READ COMMITTED and may write."""
+        ...
+
     def open_transaction(self, isolation: Isolation, *, read_only: bool) -> Transaction:
         """storage.begin under this session's `seen` and lock owner."""
         ...
@@ -164,6 +169,8 @@ class Block:
         owner, settings = self._owner, self._owner.settings_state
         owner.touch_transaction_time()
         settings.begin()
+        if owner.plain_defaults:
+            return
         default = settings.value(SessionSettings.default_transaction_isolation)
         if default != "read committed":
             settings.force(SessionSettings.transaction_isolation, default, local=True)
@@ -247,7 +254,8 @@ class Block:
         else:
             self.open()
             self.state = BlockState.BLOCK
-        self._set_modes(isolation, read_only, deferrable)
+        if isolation is not None or read_only is not None or deferrable is not None:
+            self._set_modes(isolation, read_only, deferrable)
 
     def set_characteristics(
         self,
@@ -265,6 +273,10 @@ class Block:
             )
             return
         self._set_modes(isolation, read_only, deferrable)
+
+    def commit_block(self) -> None:
+        """COMMIT of an open block."""
+        self._commit()
 
     def _set_modes(
         self,
@@ -446,7 +458,9 @@ class Block:
             except BaseException:
                 self._rollback()
                 raise
-        after, self._after_commit = self._after_commit, []
+        after = self._after_commit
+        if after:
+            self._after_commit = []
         notifications = self._owner.notifications_or_none
         self._clear()
         self._owner.settings_state.commit()
@@ -473,7 +487,8 @@ class Block:
         self.state = BlockState.NONE
         self.transaction = None
         self.edit = None
-        self._savepoints.clear()
+        if self._savepoints:
+            self._savepoints.clear()
         self._isolation = self._read_only = self._deferrable = None
         self.used = self.read_only = False
 

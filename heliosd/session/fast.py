@@ -56,16 +56,17 @@ _TEMPLATE_BYTES_MIN: Final = 20
 class FastBind:
     """How one prepared statement was bound the last time: all bytes but the values.
 
-    `shape` is what stands between the names and the values, `suffix` what comes after them.
+    `shape` is what stands between the names and the values; `tail` what comes after them, to the
+    end of the exchange, of which `suffix_size` bytes belong to the Bind.
     """
 
     shape: bytes
     count: int
-    suffix: bytes
+    tail: bytes
+    suffix_size: int
     read: Callable[..., tuple[object, ...]]
     encode_rows: Encode
     head: bytes
-    head_described: bytes
 
 
 # ---------------------------------------------------------------- simple query
@@ -242,42 +243,47 @@ def _on_bind(
     prefix: bytes,
 ) -> bytes | None:
     """The Bind that begins at `start`, whose names end at `position`, and what follows."""
-    end = start + 1 + int.from_bytes(data[start + 1 : start + 5], "big")
-    tail = data[end:]
-    described = tail == _DESCRIBE_EXECUTE_SYNC
-    if not described and tail != _EXECUTE_SYNC:
-        return None
     fast: FastBind | None = prepared.fast
-    if fast is None or not data.startswith(fast.shape, position):
-        fast = prepared.fast = make_bind(session, prepared, data, end, position)
+    if fast is None or not (data.startswith(fast.shape, position) and data.endswith(fast.tail)):
+        fast = prepared.fast = make_bind(session, prepared, data, start, position)
         if fast is None:
             return None
     position += len(fast.shape)
     values: list[bytes | None] = []
     for _ in range(fast.count):
-        size = int.from_bytes(data[position : position + 4], "big")
-        position += 4
+        begin = position + 4
+        size = int.from_bytes(data[position:begin], "big")
         if size == _NULL:
+            position = begin
             values.append(None)
         else:
-            values.append(data[position : position + size])
-            position += size
-    if data[position:end] != fast.suffix:
+            position = begin + size
+            values.append(data[begin:position])
+    # The values end where the tail begins, and there is what the Bind says of its length.
+    if (
+        position + len(fast.tail) != len(data)
+        or int.from_bytes(data[start + 1 : start + 5], "big") + start + 1
+        != position + fast.suffix_size
+    ):
         return None
     try:
         parameters = fast.read(values, session.eval)
     except (SqlError, WireError):
         # Bad values are rare and the long way words them; nothing has happened yet.
         return None
-    head = fast.head_described if described else fast.head
-    return run(session, plain_of(session, prepared), parameters, prefix + head, fast.encode_rows)
+    head = prefix + fast.head if prefix else fast.head
+    plain = prepared.plain or plain_of(session, prepared)
+    return run(session, plain, parameters, head, fast.encode_rows)
 
 
 def make_bind(
-    session: LinkedSession, prepared: Prepared, data: bytes, end: int, position: int
+    session: LinkedSession, prepared: Prepared, data: bytes, start: int, position: int
 ) -> FastBind | None:
-    """The shape of this Bind; None when the long way must say what is wrong with it."""
-    if not is_point(prepared):
+    """The shape of this Bind; None when it is not followed by just Execute and Sync, or when the
+    long way must say what is wrong with it."""
+    end = start + 1 + int.from_bytes(data[start + 1 : start + 5], "big")
+    follows = data[end:]
+    if follows not in (_DESCRIBE_EXECUTE_SYNC, _EXECUTE_SYNC) or not is_point(prepared):
         return None
     program = prepared.program
     try:
@@ -295,12 +301,13 @@ def make_bind(
         return None
     shape_end = position + 2 + 2 * len(formats) + 2
     suffix_size = 2 + 2 * len(results)
+    described = follows == _DESCRIBE_EXECUTE_SYNC
     return FastBind(
         data[position:shape_end],
         len(values),
-        data[end - suffix_size : end],
+        data[end - suffix_size :],
+        suffix_size,
         read,
         encode_rows,
-        BIND_COMPLETE,
-        BIND_COMPLETE + description,
+        BIND_COMPLETE + description if described else BIND_COMPLETE,
     )

@@ -16,13 +16,22 @@ from heliosd.session.channel import Channel
 from heliosd.session.state import SessionState
 
 if TYPE_CHECKING:
+    from helios_storage.transaction import Transaction
     from heliosd.session.instance import Instance
 
 
 class LinkedSession(SessionState):
     """`admission` -> `authorization` -> `execution` -> `accounting`."""
 
-    __slots__ = ("accounting", "admission", "authorization", "bucket", "execution", "waiting")
+    __slots__ = (
+        "accounting",
+        "admission",
+        "authorization",
+        "bucket",
+        "execution",
+        "reader",
+        "waiting",
+    )
 
     def __init__(
         self, instance: Instance, channel: Channel, wire: Wire, role: Role, database: Database
@@ -38,6 +47,8 @@ class LinkedSession(SessionState):
         # What the short way has begun to ask for and must wait for.
         self.waiting: Waiting | None = None
         self.accounting = Accounting(instance.metrics)
+        # Reads alone, again and again, by the short way; made by the first of them.
+        self.reader: Transaction | None = None
 
     def _admission_key(self) -> str:
         """Whose bucket this session's statements draw from."""
@@ -60,4 +71,7 @@ class LinkedSession(SessionState):
         """The links point back here too."""
         del self.authorization
         del self.execution
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            reader.rollback()
         super().dismantle()

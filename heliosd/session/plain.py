@@ -7,11 +7,12 @@ says what to do in a task. Other reasons to take the long way are just None.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from time import time_ns
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from helios_protocol.encode import (
     READY_FOR_QUERY,
@@ -26,9 +27,11 @@ from heliosd.session.block import BlockState
 from heliosd.session.chain.accounting import kind_of
 from heliosd.session.chain.execution import Waiting
 from heliosd.session.clock import EPOCH_UNIX_US
-from heliosd.sql.tree import Transaction, TransactionKind
+from heliosd.sql.tree import Transaction as TransactionStatement
+from heliosd.sql.tree import TransactionKind
 
 if TYPE_CHECKING:
+    from helios_storage.transaction import Transaction
     from heliosd.session.links import LinkedSession
     from heliosd.session.statement_cache import Prepared
 
@@ -39,22 +42,25 @@ _ROLLED_BACK: Final = command_complete("ROLLBACK") + READY_FOR_QUERY["I"]
 _FIRST_BUCKET_NS: Final = int(SECONDS_BUCKETS[0] * 1e9)
 
 Encode = Callable[..., bytes]
+# (session, plain, parameters, head, encode_rows, began_ns) -> the whole answer, or None.
+Step: TypeAlias = Callable[..., bytes | None]
 
 
 @dataclass(slots=True, eq=False)
 class Plain:
     """A prepared statement's plain form, with everything about it that can be known ahead.
 
-    `block`: BEGIN, COMMIT or ROLLBACK. `counts` and `label`: where its times are counted.
+    `alone` and `in_block` run it outside of a block and inside; None: the long way must.
+    `counts` and `label`: where its times are counted.
     """
 
     text: str
     program: Program
     point: Callable[..., list[Row]] | None
     point_modify: Callable[..., Modified] | None
-    block: TransactionKind | None
+    alone: Step | None
+    in_block: Step | None
     tag: str
-    newest: bool
     writes: bool
     counts: list[int]
     sums: dict[str, float]
@@ -73,7 +79,7 @@ def is_point(prepared: Prepared) -> bool:
 def _block_kind(prepared: Prepared) -> TransactionKind | None:
     """BEGIN, COMMIT and ROLLBACK without anything to them."""
     tree = prepared.tree
-    if isinstance(tree, Transaction) and tree.modes is None and not tree.chain:
+    if isinstance(tree, TransactionStatement) and tree.modes is None and not tree.chain:
         kinds = (TransactionKind.BEGIN, TransactionKind.COMMIT, TransactionKind.ROLLBACK)
         return tree.kind if tree.kind in kinds else None
     return None
@@ -85,14 +91,20 @@ def plain_of(session: LinkedSession, prepared: Prepared) -> Plain:
     if plain is None:
         program = prepared.program
         label, metrics = kind_of(program), session.instance.metrics
+        block = _block_kind(prepared)
+        if block is not None:
+            alone, in_block = _BLOCK_STEPS[block]
+        else:
+            alone = _modify_alone if program.point is None else _read_alone
+            in_block = _run_in_block
         plain = prepared.plain = Plain(
             prepared.text,
             program,
             program.point,
             program.point_modify,
-            _block_kind(prepared),
+            alone,
+            in_block,
             program.tag + (" 0" if program.tag == "INSERT" else ""),
-            program.locks_rows,
             program.writes,
             metrics.query_execution_time.counts[label],
             metrics.query_execution_time.sums,
@@ -126,14 +138,15 @@ def run(
     """
     state = session.block.state
     began_ns = time_ns()
-    if plain.block is not None:
-        answer = _run_block(session, plain, began_ns, head)
-    elif state is BlockState.NONE:
-        answer = _run_alone(session, plain, parameters, head, encode_rows, began_ns)
-    elif state is BlockState.BLOCK and not (plain.writes and session.block.read_only):
-        answer = _run_in_block(session, plain, parameters, head, encode_rows, began_ns)
+    if state is BlockState.NONE:
+        step = plain.alone
+    elif state is BlockState.BLOCK:
+        step = plain.in_block
     else:
         return None
+    if step is None:
+        return None
+    answer = step(session, plain, parameters, head, encode_rows, began_ns)
     if answer is not None:
         spent_ns = time_ns() - began_ns
         if 0 <= spent_ns < _FIRST_BUCKET_NS:
@@ -145,7 +158,7 @@ def run(
     return answer
 
 
-def _run_alone(
+def _read_alone(
     session: LinkedSession,
     plain: Plain,
     parameters: tuple[object, ...],
@@ -153,7 +166,7 @@ def _run_alone(
     encode_rows: Encode,
     began_ns: int,
 ) -> bytes | None:
-    """A transaction of its own around one statement."""
+    """One SELECT. Its transaction leaves nothing behind, so the next one uses it again (2 us)."""
     catalog = session.catalog
     if not session.plain_defaults or catalog.overlay is not None or catalog.temporary_schema:
         # Temporary tables may have something to do at its end (ON COMMIT).
@@ -166,40 +179,96 @@ def _run_alone(
     context, output, evaluation = session.context, session.output, session.eval
     session.current_text = plain.text
     evaluation.statement_us = evaluation.transaction_us = began_ns // 1000 - EPOCH_UNIX_US
-    transaction = session.instance.storage.begin(
-        Isolation.READ_COMMITTED, seen=output.seen, owner=session.lock_owner
-    )
+    transaction = session.reader
+    if transaction is None:
+        transaction = session.reader = _momentary(session)
+    elif transaction.manager.failure is not None:
+        return None
+    transaction.seen = output.seen
     context.transaction = transaction
+    context.snapshot = transaction.point_snapshot()
+    try:
+        assert plain.point is not None
+        rows = plain.point(context, parameters)
+        answer = head + encode_rows(rows, evaluation) + _end(plain.tag, len(rows), "I")
+        if not transaction.left_nothing():
+            # A function of it has written, or taken a lock.
+            session.reader = None
+            transaction.commit()
+    except BaseException as error:
+        session.reader = None
+        _failed_alone(session, error, plain, parameters, head, encode_rows, transaction)
+        return None
+    output.seen = transaction.seen
+    plain.committed.value += 1
+    return answer
+
+
+def _modify_alone(
+    session: LinkedSession,
+    plain: Plain,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode,
+    began_ns: int,
+) -> bytes | None:
+    """A transaction of its own around one statement that changes a row."""
+    catalog = session.catalog
+    if not session.plain_defaults or catalog.overlay is not None or catalog.temporary_schema:
+        return None
+    session.admission.enter()
+    context, output, evaluation = session.context, session.output, session.eval
+    session.current_text = plain.text
+    evaluation.statement_us = evaluation.transaction_us = began_ns // 1000 - EPOCH_UNIX_US
+    transaction = context.transaction = _momentary(session)
     context.snapshot = snapshot = transaction.point_snapshot()
     try:
-        if plain.point is not None:
-            rows = plain.point(context, parameters)
-            count = len(rows)
-        else:
-            assert plain.point_modify is not None
-            done = plain.point_modify(context, parameters)
-            rows, count = done.rows, done.count
-            if context.deferred.mark():
-                check_deferred(context)
-        answer = head + encode_rows(rows, evaluation) + _end(plain.tag, count, "I")
+        assert plain.point_modify is not None
+        done = plain.point_modify(context, parameters)
+        if context.deferred.mark():
+            check_deferred(context)
+        rows = encode_rows(done.rows, evaluation)
+        answer = head + rows + _end(plain.tag, done.count, "I")
         snapshot.release()
         lsn = transaction.commit()
     except BaseException as error:
         snapshot.release()
-        transaction.rollback()
-        context.deferred.clear()
-        if isinstance(error, Blocked):
-            session.waiting = Waiting(plain.program, parameters, head, encode_rows)
-            return None
-        if isinstance(error, PlanIsStale):
-            session.admission.give_back()
-            return None
-        output.parts.append(head)
-        raise
+        _failed_alone(session, error, plain, parameters, head, encode_rows, transaction)
+        return None
     if lsn > output.seen:
         output.seen = lsn
     plain.committed.value += 1
     return answer
+
+
+def _momentary(session: LinkedSession) -> Transaction:
+    """A transaction that ends in this call."""
+    transaction = session.instance.storage.begin(
+        Isolation.READ_COMMITTED, seen=session.output.seen, owner=session.lock_owner
+    )
+    transaction.is_momentary = True
+    return transaction
+
+
+def _failed_alone(
+    session: LinkedSession,
+    error: BaseException,
+    plain: Plain,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode,
+    transaction: Transaction,
+) -> None:
+    """Undo. None when the statement is to be run another way, else `error` is raised."""
+    transaction.rollback()
+    session.context.deferred.clear()
+    if isinstance(error, Blocked):
+        session.waiting = _waiting(session, plain, parameters, head, encode_rows)
+    elif isinstance(error, PlanIsStale):
+        session.admission.give_back()
+    else:
+        session.output.parts.append(head)
+        raise error
 
 
 def _run_in_block(
@@ -211,13 +280,17 @@ def _run_in_block(
     began_ns: int,
 ) -> bytes | None:
     """One statement of a transaction block."""
-    if session.catalog.overlay is not None:
-        return None
     context, block, evaluation = session.context, session.block, session.eval
-    session.admission.enter()
+    if session.catalog.overlay is not None or (plain.writes and block.read_only):
+        return None
+    bucket = session.bucket
+    if bucket.tokens >= 1.0:
+        bucket.tokens -= 1.0
+    else:
+        session.admission.enter()
     session.current_text = plain.text
     evaluation.statement_us = began_ns // 1000 - EPOCH_UNIX_US
-    transaction = block.require_transaction()
+    transaction = block.transaction or block.require_transaction()
     block.used = True
     context.snapshot = snapshot = transaction.point_snapshot()
     try:
@@ -230,7 +303,7 @@ def _run_in_block(
             rows, count = done.rows, done.count
         return head + encode_rows(rows, evaluation) + _end(plain.tag, count, "T")
     except Blocked:
-        session.waiting = Waiting(plain.program, parameters, head, encode_rows)
+        session.waiting = _waiting(session, plain, parameters, head, encode_rows)
         return None
     except PlanIsStale:
         session.admission.give_back()
@@ -244,34 +317,98 @@ def _run_in_block(
             session.output.seen = transaction.seen
 
 
-def _run_block(session: LinkedSession, plain: Plain, began_ns: int, head: bytes) -> bytes | None:
-    """BEGIN, COMMIT, ROLLBACK where they warn of nothing and end nothing else."""
-    block = session.block
-    if block.state is not (
-        BlockState.NONE if plain.block is TransactionKind.BEGIN else BlockState.BLOCK
-    ):
+def _waiting(
+    session: LinkedSession,
+    plain: Plain,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode,
+) -> Waiting:
+    """What a task has to do, and the row that it has to wait for first."""
+    owner = session.lock_owner
+    row, owner.blocked_on = owner.blocked_on, None
+    return Waiting(plain.program, parameters, head, encode_rows, row)
+
+
+# ---------------------------------------------------------------- BEGIN, COMMIT, ROLLBACK
+
+
+def _begin(
+    session: LinkedSession,
+    plain: Plain,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode,
+    began_ns: int,
+) -> bytes | None:
+    """BEGIN without modes, outside of a block."""
+    if not _may_be_plain(session, plain, began_ns):
         return None
-    if any(portal.rows is not None for portal in session.portals):
-        # An open cursor may have something to do before the end.
+    session.block.begin()
+    return head + _BEGUN
+
+
+def _commit(
+    session: LinkedSession,
+    plain: Plain,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode,
+    began_ns: int,
+) -> bytes | None:
+    """COMMIT of a block that has not failed."""
+    if not _may_be_plain(session, plain, began_ns):
         return None
-    if session.catalog.temporary_schema or session.catalog.overlay is not None:
-        # ON COMMIT and changes to the catalog take more than a plain call.
-        return None
-    session.admission.enter()
-    session.current_text = plain.text
-    session.eval.statement_us = began_ns // 1000 - EPOCH_UNIX_US
     try:
-        if plain.block is TransactionKind.BEGIN:
-            block.begin()
-            return head + _BEGUN
-        if plain.block is TransactionKind.ROLLBACK:
-            block.rollback()
-            return head + _ROLLED_BACK
-        block.commit()
-        return head + _COMMITTED
+        session.block.commit_block()
     except Blocked:
         session.waiting = Waiting(plain.program, (), head, no_rows)
         return None
     except BaseException:
         session.output.parts.append(head)
         raise
+    return head + _COMMITTED
+
+
+def _roll_back(
+    session: LinkedSession,
+    plain: Plain,
+    parameters: tuple[object, ...],
+    head: bytes,
+    encode_rows: Encode,
+    began_ns: int,
+) -> bytes | None:
+    """ROLLBACK of a block that has not failed."""
+    if not _may_be_plain(session, plain, began_ns):
+        return None
+    session.block.rollback()
+    return head + _ROLLED_BACK
+
+
+def _may_be_plain(session: LinkedSession, plain: Plain, began_ns: int) -> bool:
+    """Whether a block's end is nothing but that; then the statement has begun."""
+    catalog = session.catalog
+    if catalog.temporary_schema or catalog.overlay is not None:
+        # ON COMMIT and changes to the catalog take more than a plain call.
+        return False
+    portals = session.portals
+    if portals and any(portal.rows is not None for portal in portals):
+        # An open cursor may have something to do before the end.
+        return False
+    bucket = session.bucket
+    if bucket.tokens >= 1.0:
+        bucket.tokens -= 1.0
+    else:
+        session.admission.enter()
+    session.current_text = plain.text
+    session.eval.statement_us = began_ns // 1000 - EPOCH_UNIX_US
+    return True
+
+
+_BLOCK_STEPS: Final[Mapping[TransactionKind, tuple[Step | None, Step | None]]] = MappingProxyType(
+    {
+        TransactionKind.BEGIN: (_begin, None),
+        TransactionKind.COMMIT: (None, _commit),
+        TransactionKind.ROLLBACK: (None, _roll_back),
+    }
+)

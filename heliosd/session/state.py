@@ -317,7 +317,8 @@ class SessionState(IdentityState):
 
     def before_commit(self, transaction: Transaction) -> None:
         """What must happen while the transaction can still fail."""
-        self.portals.persist_held()
+        if self.portals:
+            self.portals.persist_held()
         if self.catalog.temporary_schema:
             run_on_commit(self)
         if self.context.deferred.mark():

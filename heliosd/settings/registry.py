@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -84,6 +85,11 @@ class Setting(Generic[Value]):
         if self.sql_name:
             return self.sql_name
         return ("helios." if self.own else "") + self.attribute[0]
+
+    @cached_property
+    def key(self) -> str:
+        """The name in lower case, by which values are kept."""
+        return self.name.lower()
 
     @property
     def environment(self) -> str:

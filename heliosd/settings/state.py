@@ -6,7 +6,7 @@ Every change makes a new mapping, so a transaction's or savepoint's saved state 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from heliosd.errors import SqlError
 from heliosd.settings.registry import (
@@ -57,7 +57,7 @@ class SessionSettingsState:
 
     def value(self, setting: Setting[Value]) -> Value:
         """The typed value in force of a declared setting."""
-        return cast(Value, self._current[setting.name.lower()])
+        return self._current[setting.key]  # type: ignore[return-value]  # as it was declared
 
     def get(self, name: str) -> SettingValue:
         """The value in force by name; raises 42704 for an unknown one."""
@@ -122,7 +122,8 @@ class SessionSettingsState:
 
     def commit(self) -> None:
         """The transaction ends well: SET stays, SET LOCAL goes."""
-        self._saved.clear()
+        if self._saved:
+            self._saved.clear()
         if self._layers.local:
             self._install(_Layers(self._layers.session, {}))
 

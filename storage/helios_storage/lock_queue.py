@@ -82,7 +82,16 @@ class LockOwner:
     `pid` names it in deadlock reports and pg_locks.
     """
 
-    __slots__ = ("_session", "holds", "object_log", "pid", "row_log", "waiting", "weak")
+    __slots__ = (
+        "_session",
+        "blocked_on",
+        "holds",
+        "object_log",
+        "pid",
+        "row_log",
+        "waiting",
+        "weak",
+    )
 
     def __init__(self, pid: int = 0) -> None:
         self.pid = pid
@@ -91,6 +100,8 @@ class LockOwner:
         self.weak: dict[ObjectId, int] = {}
         self.object_log: list[tuple[ObjectId, int]] = []
         self.waiting: Waiter | None = None
+        self.blocked_on: tuple[int, Key, int] | None = None
+        """The row (tree, key, strength) that a plain call would have had to wait for."""
         self._session: dict[ObjectId, dict[int, int]] = {}
 
     def __repr__(self) -> str:

@@ -95,7 +95,9 @@ class LockManager:
             return True
         if policy is not LockPolicy.WAIT:
             raise LockNotAvailable("could not obtain lock on row")
+        owner.blocked_on = (tree_id, key, strength)
         self._wait(hold, owner, strength, timeout_ms)
+        owner.blocked_on = None
         return False
 
     def _queue_of_row(
@@ -274,6 +276,10 @@ class LockManager:
             self._grant_object(queue, owner, object_id, mode, for_session=for_session)
             at_once = False
         return at_once
+
+    def is_free(self, object_id: ObjectId) -> bool:
+        """Whether nobody holds or wants an object in a strong mode: weak ones never conflict."""
+        return object_id not in self._objects
 
     def _grant_object(
         self,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from helios_protocol.encode import command_complete
+from helios_storage.locks import LockPolicy
+from helios_storage.transaction import Isolation
 from heliosd.errors import READ_ONLY_SQL_TRANSACTION, SqlError
 from heliosd.execute.program import CommandResult, StatementKind
 from heliosd.session.results import (
@@ -57,6 +59,8 @@ class Waiting:
     parameters: Parameters
     head: bytes
     encode_rows: Callable[..., bytes]
+    # The row (tree, key, strength) that it would have had to wait for, if that was it.
+    row: tuple[int, Any, int] | None = None
 
 
 class Execution:
@@ -128,6 +132,8 @@ class Execution:
         """
         state, program, parameters = self._state, waiting.program, waiting.parameters
         with_snapshot = program.kind is not StatementKind.UTILITY
+        if waiting.row is not None:
+            self._lock_row(waiting.row)
         self._enter(program, parameters, with_snapshot=with_snapshot)
         try:
             if program.kind is StatementKind.SELECT:
@@ -150,6 +156,19 @@ class Execution:
         finally:
             self._leave(with_snapshot=with_snapshot)
         state.send(command_complete(tag))
+
+    def _lock_row(self, row: tuple[int, Any, int]) -> None:
+        """Wait for the row before the statement begins, so that no root is pinned meanwhile.
+
+        Above READ COMMITTED the transaction's snapshot is older than the wait, and must be.
+        """
+        state = self._state
+        state.block.open()
+        transaction = state.block.require_transaction()
+        if transaction.isolation is Isolation.READ_COMMITTED:
+            timeout_ms = state.context.lock_timeout_ms
+            locks = state.instance.storage.locks
+            locks.lock_row(state.lock_owner, *row, LockPolicy.WAIT, timeout_ms)
 
     # ------------------------------------------------------------ portals
 
