@@ -29,6 +29,7 @@ from heliosd.types.calendar import (
 from heliosd.types.context import EvalContext
 from heliosd.types.datetime import TimeTz, check_date, check_timestamp
 from heliosd.types.datetime_operators import add_in_zone, timestamp_add, to_instant, to_local
+from heliosd.types.datetime_parse import numeric_offset, zone_offset
 from heliosd.types.declare import Forms
 from heliosd.types.interval import Interval
 from heliosd.types.numeric_core import numeric_add, numeric_div
@@ -338,7 +339,7 @@ def date_trunc_tz(ctx: EvalContext, text: str, us: int) -> int:
 @forms.function("date_trunc(text,timestamptz,text)")
 def date_trunc_zone(text: str, us: int, zone: str) -> int:
     """In a given zone; 22023, 0A000."""
-    return _truncate_in(text, us, need_zone(zone))
+    return _truncate_in(text, us, _zone_at(zone, us, local=False))
 
 
 @forms.function("date_trunc(text,interval)")
@@ -373,6 +374,8 @@ def date_bin(stride: Interval, us: int, origin: int) -> int:
     step = stride[1] * US_PER_DAY + stride[2]
     if step <= 0:
         raise SqlError("22008", "stride must be greater than zero")
+    if not (-_INT8 <= step < _INT8 and -_INT8 <= us - origin < _INT8):
+        raise SqlError("22008", "interval out of range")
     return check_timestamp(origin + (us - origin) // step * step)
 
 
@@ -422,6 +425,9 @@ def age_now_tz(ctx: EvalContext, us: int) -> Interval:
     return age(_midnight(ctx), to_local(us, ctx.styles.zone))
 
 
+_INT8: Final = 2**63
+
+
 def _midnight(ctx: EvalContext) -> int:
     return to_local(ctx.transaction_us, ctx.styles.zone) // US_PER_DAY * US_PER_DAY
 
@@ -437,6 +443,12 @@ def need_zone(name: str) -> Zone:
     return zone
 
 
+def _zone_at(name: str, us: int, *, local: bool) -> Zone:
+    """A zone or an abbreviation, whose meaning may depend on the time; 22023."""
+    offset = zone_offset(name, us, local=local)
+    return need_zone(name) if offset is None else fixed_zone(offset)
+
+
 def _interval_zone(value: Interval) -> Zone:
     if value[0] or value[1]:
         raise SqlError("22023", "interval time zone must not include months or days")
@@ -446,13 +458,13 @@ def _interval_zone(value: Interval) -> Zone:
 @forms.function("timezone(text,timestamptz)")
 def at_zone(zone: str, us: int) -> int:
     """timestamptz AT TIME ZONE; 22023."""
-    return us if us in _INFINITE else to_local(us, need_zone(zone))
+    return us if us in _INFINITE else to_local(us, _zone_at(zone, us, local=False))
 
 
 @forms.function("timezone(text,timestamp)")
 def in_zone(zone: str, us: int) -> int:
     """timestamp AT TIME ZONE; 22023."""
-    return us if us in _INFINITE else to_instant(us, need_zone(zone))
+    return us if us in _INFINITE else to_instant(us, _zone_at(zone, us, local=True))
 
 
 @forms.function("timezone(interval,timestamptz)")
@@ -470,7 +482,17 @@ def in_offset(zone: Interval, us: int) -> int:
 @forms.function("timezone(text,timetz)", needs_context=True)
 def timetz_at_zone(ctx: EvalContext, zone: str, value: TimeTz) -> TimeTz:
     """With the zone's offset now; 22023."""
-    offset = need_zone(zone).offset_at(ctx.transaction_us)
+    now = ctx.transaction_us
+    return _moved(value, _zone_at(zone, now, local=False).offset_at(now))
+
+
+@forms.function("timezone(interval,timetz)")
+def timetz_at_offset(zone: Interval, value: TimeTz) -> TimeTz:
+    """22023."""
+    return _moved(value, _interval_zone(zone).offset_at(0))
+
+
+def _moved(value: TimeTz, offset: int) -> TimeTz:
     return (value[0] + (value[1] + offset) * US_PER_SECOND) % US_PER_DAY, -offset
 
 
@@ -518,7 +540,17 @@ def make_timestamptz(ctx: EvalContext, *fields: Any) -> int:
 @forms.function("make_timestamptz(int4,int4,int4,int4,int4,float8,text)")
 def make_timestamptz_zone(*fields: Any) -> int:
     """In a given zone; 22008, 22023."""
-    return to_instant(make_timestamp(*fields[:6]), need_zone(fields[6]))
+    local, name = make_timestamp(*fields[:6]), fields[6]
+    if name[:1].isdigit():
+        raise SqlError(
+            "22023",
+            f'invalid input syntax for type numeric time zone: "{name}"',
+            hint='Numeric time zones must have "-" or "+" as first character.',
+        )
+    offset = numeric_offset(name)
+    if offset is not None:
+        return check_timestamp(local - offset * US_PER_SECOND)
+    return to_instant(local, _zone_at(name, local, local=True))
 
 
 # ------------------------------------------------------------ series

@@ -219,9 +219,16 @@ def _day_name(width: int) -> Callable[[Shown, Piece], str]:
 
 
 def _roman(fields: Shown, piece: Piece) -> str:
-    if not fields.month and fields.days is None:
-        return ""
-    text = roman_month(fields.month if fields.month > 0 else fields.month + 12)
+    month = fields.month
+    if fields.days is None:
+        # an interval: months count from the year's end when they are negative
+        if not month and not fields.year:
+            return ""
+        if not month:
+            month = 12 if fields.year >= 0 else 1
+        elif month < 0:
+            month += 13
+    text = roman_month(month)
     text = text if piece.keyword[0].isupper() else text.lower()
     return text if piece.fill else text.ljust(4)
 

@@ -9,7 +9,9 @@ from heliosd.errors import SqlError
 from heliosd.functions.declare import aggregate
 from heliosd.functions.registry import AggregateForm, SqlAggregate
 from heliosd.types.array import Array
+from heliosd.types.calendar import TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY
 from heliosd.types.context import EvalContext
+from heliosd.types.datetime_text import date_text
 from heliosd.types.declare import Forms
 from heliosd.types.json import (
     as_text,
@@ -21,8 +23,10 @@ from heliosd.types.json import (
     raw_elements,
     raw_members,
 )
+from heliosd.types.jsonpath_moment import PathMoment
 from heliosd.types.record import shape_of
 from heliosd.types.registry import CallTypes, SqlType
+from heliosd.types.styles import DEFAULT_STYLES
 
 forms: Final = Forms()
 
@@ -46,9 +50,19 @@ def converter(kind: SqlType, types: CallTypes) -> ToJson:
         return lambda value, ctx: "true" if value else "false"
     if kind.category == "N":
         return lambda value, ctx: _number_json(kind.output(value, ctx))
-    if kind.name in ("timestamp", "timestamptz"):
-        return lambda value, ctx: dump(kind.output(value, ctx).replace(" ", "T", 1))
+    if kind.name == "date":
+        return lambda value, ctx: dump(date_text(value, DEFAULT_STYLES))
+    if kind.name == "timestamp":
+        return lambda value, ctx: dump(PathMoment("timestamp", value).text())
+    if kind.name == "timestamptz":
+        return _instant_json
     return lambda value, ctx: dump(kind.output(value, ctx))
+
+
+def _instant_json(value: int, ctx: EvalContext) -> str:
+    if value in (TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY):
+        return dump(PathMoment("timestamp", value).text())
+    return dump(PathMoment("timestamptz", value, ctx.styles.zone.offset_at(value)).text())
 
 
 def record_json(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from heliosd.errors import SqlError
@@ -40,6 +42,14 @@ def check_datestyle(text: str) -> str:
     return f"{style or 'ISO'}, {order or ('DMY' if style == 'German' else 'MDY')}"
 
 
+# A zone by its rule (POSIX's TZ): a name, hours west, and perhaps the same for summer.
+_POSIX_ZONE: Final = re.compile(
+    r"(?:<[A-Za-z0-9+-]*>|[A-Za-z]*)[+-]?\d{1,2}(?::\d{1,2}){0,2}"
+    r"(?:(?:<[A-Za-z0-9+-]+>|[A-Za-z]+)(?:[+-]?\d{1,2}(?::\d{1,2}){0,2})?(?:,[-+,./:0-9JMjm]+)?)?",
+    re.ASCII,
+)
+
+
 def check_timezone(text: str) -> str:
     """A zone of the IANA database, or an offset in hours. Raises 22023."""
     if text.upper() in ("UTC", "GMT", "ZULU", "Z"):
@@ -64,6 +74,8 @@ def check_timezone(text: str) -> str:
         for known in available_timezones():
             if known.lower() == lowered:
                 return known
+        if _POSIX_ZONE.fullmatch(text) is not None:
+            return text.upper()
         raise SqlError("22023", f'invalid value for parameter "TimeZone": "{text}"') from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -24,8 +25,9 @@ from heliosd.types.calendar import (
     days_in_month,
 )
 from heliosd.types.context import EvalContext
-from heliosd.types.datetime_parse import BadDateError, Moment, parse_datetime
+from heliosd.types.datetime_parse import Moment, parse_datetime, parse_time
 from heliosd.types.datetime_text import date_text, offset_text, time_text, timestamp_text
+from heliosd.types.datetime_tokens import BadDateError
 from heliosd.types.declare import Forms, context_free, sql_type
 from heliosd.types.failures import wrong_length
 from heliosd.types.registry import KeyKind
@@ -83,20 +85,10 @@ def _parse(text: str, type_name: str, ctx: EvalContext) -> Moment:
         raise bad_datetime(type_name, text) from None
 
 
-def _days(moment: Moment, type_name: str, text: str) -> int:
-    try:
-        return moment.days(text)
-    except BadDateError:
-        raise bad_datetime(type_name, text) from None
-
-
 def local_now(ctx: EvalContext) -> int:
     """The transaction's start as a local timestamp."""
     now = ctx.transaction_us
     return now + ctx.styles.zone.offset_at(now) * US_PER_SECOND
-
-
-_SPECIAL_DAYS: Final = {"today": 0, "now": 0, "tomorrow": 1, "yesterday": -1}
 
 
 def _date_in(text: str, typmod: int, ctx: EvalContext) -> int:
@@ -107,47 +99,43 @@ def _date_in(text: str, typmod: int, ctx: EvalContext) -> int:
             if 1 <= m <= 12 and 1 <= d <= days_in_month(y, m):
                 return days_from_civil(y, m, d)
     moment = _parse(text, "date", ctx)
-    if moment.special:
-        return _special_date(moment.special, ctx)
-    days = _days(moment, "date", text)
-    if DATE_MIN <= days < DATE_END:
-        return days
+    match moment.kind:
+        case "infinity":
+            return DATE_INFINITY
+        case "-infinity":
+            return DATE_MINUS_INFINITY
+        case "epoch":
+            return UNIX_EPOCH_DAYS
+    if DATE_MIN <= moment.days < DATE_END:
+        return moment.days
     raise SqlError("22008", f'date out of range: "{text}"')
 
 
-def _special_date(word: str, ctx: EvalContext) -> int:
-    if word == "infinity":
-        return DATE_INFINITY
-    if word == "-infinity":
-        return DATE_MINUS_INFINITY
-    if word == "epoch":
-        return UNIX_EPOCH_DAYS
-    return local_now(ctx) // US_PER_DAY + _SPECIAL_DAYS[word]
+_ISO_TIMESTAMP: Final = re.compile(
+    r"([1-9]\d{3})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?", re.ASCII
+)
 
 
-def _local_timestamp(text: str, type_name: str, ctx: EvalContext) -> tuple[int, Moment]:
-    """The wall-clock time written, zones left to the caller."""
-    moment = _parse(text, type_name, ctx)
-    if moment.special:
-        return _special_timestamp(moment, type_name, text, ctx), moment
-    days = _days(moment, type_name, text)
-    return days * US_PER_DAY + (moment.time or 0), moment
+def _iso_timestamp(text: str) -> int | None:
+    """The commonest form, read quickly; None for any other."""
+    match = _ISO_TIMESTAMP.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction = match.groups("")
+    y, m, d = int(year), int(month), int(day)
+    if not (1 <= m <= 12 and 1 <= d <= days_in_month(y, m)):
+        return None
+    if hour > "23" or minute > "59" or second > "59":
+        return None
+    us = ((int(hour) * 60 + int(minute)) * 60 + int(second)) * US_PER_SECOND
+    return days_from_civil(y, m, d) * US_PER_DAY + us + int(fraction.ljust(6, "0"))
 
 
-def _special_timestamp(moment: Moment, type_name: str, text: str, ctx: EvalContext) -> int:
-    word = moment.special
-    if word == "infinity":
-        return TIMESTAMP_INFINITY
-    if word == "-infinity":
-        return TIMESTAMP_MINUS_INFINITY
-    if word == "epoch":
-        return UNIX_EPOCH_US
-    now = local_now(ctx)
-    if word == "now":
-        if moment.time is not None:
-            raise bad_datetime(type_name, text)
-        return now
-    return (now // US_PER_DAY + _SPECIAL_DAYS[word]) * US_PER_DAY + (moment.time or 0)
+_SPECIAL_US: Final = {
+    "infinity": TIMESTAMP_INFINITY,
+    "-infinity": TIMESTAMP_MINUS_INFINITY,
+    "epoch": UNIX_EPOCH_US,
+}
 
 
 def _in_range(us: int, text: str) -> int:
@@ -157,23 +145,28 @@ def _in_range(us: int, text: str) -> int:
 
 
 def _timestamp_in(text: str, typmod: int, ctx: EvalContext) -> int:
-    us, moment = _local_timestamp(text, "timestamp", ctx)
-    if moment.special in ("infinity", "-infinity"):
-        return us
-    return _in_range(round_us(us, typmod), text)
+    us = _iso_timestamp(text)
+    if us is not None:
+        return round_us(us, typmod)
+    moment = _parse(text, "timestamp", ctx)
+    if moment.kind:
+        return _SPECIAL_US[moment.kind]
+    return _in_range(round_us(_in_range(moment.local_us, text), typmod), text)
 
 
 def _timestamptz_in(text: str, typmod: int, ctx: EvalContext) -> int:
-    us, moment = _local_timestamp(text, "timestamp with time zone", ctx)
-    if moment.special in ("infinity", "-infinity", "epoch"):
-        return us
-    if moment.special == "now":
-        return round_us(ctx.transaction_us, typmod)
+    us = _iso_timestamp(text)
+    if us is not None:
+        return round_us(local_to_utc(us, ctx.styles.zone), typmod)
+    moment = _parse(text, "timestamp with time zone", ctx)
+    if moment.kind:
+        return _SPECIAL_US[moment.kind]
+    us = moment.local_us
     if moment.zone_s is not None:
         us -= moment.zone_s * US_PER_SECOND
     else:
-        us = local_to_utc(us, moment.zone or ctx.styles.zone)
-    return _in_range(round_us(us, typmod), text)
+        us = local_to_utc(us, ctx.styles.zone)
+    return _in_range(round_us(_in_range(us, text), typmod), text)
 
 
 def local_to_utc(us: int, zone: Zone) -> int:
@@ -181,50 +174,23 @@ def local_to_utc(us: int, zone: Zone) -> int:
     return us - zone.offset_of_local(us) * US_PER_SECOND
 
 
-def _time_of(moment: Moment, type_name: str, text: str, ctx: EvalContext) -> int:
-    if moment.special:
-        if moment.special == "now":
-            return local_now(ctx) % US_PER_DAY
-        raise bad_datetime(type_name, text)
-    if moment.time is not None:
-        return moment.time
-    raise bad_datetime(type_name, text)
-
-
-_PACKED_TIME: Final = {4: "00", 6: ""}
-
-
 def _parse_time(text: str, type_name: str, ctx: EvalContext) -> Moment:
-    """A time may be a bare run of digits: 0405, 040506."""
-    stripped = text.strip().lstrip("tT")
-    digits = len(stripped) - len(stripped.lstrip("0123456789"))
-    if digits in _PACKED_TIME and stripped[digits : digits + 1].strip() not in {":", "-", "/"}:
-        run = stripped[:digits] + _PACKED_TIME[digits]
-        return _parse(f"{run[:2]}:{run[2:4]}:{run[4:6]}{stripped[digits:]}", type_name, ctx)
-    return _parse(text, type_name, ctx)
+    try:
+        return parse_time(text, ctx)
+    except BadDateError:
+        raise bad_datetime(type_name, text) from None
 
 
 def _time_in(text: str, typmod: int, ctx: EvalContext) -> int:
-    moment = _parse_time(text, "time", ctx)
-    return round_us(_time_of(moment, "time", text, ctx), typmod)
+    return round_us(_parse_time(text, "time", ctx).time_us, typmod)
 
 
 def _timetz_in(text: str, typmod: int, ctx: EvalContext) -> TimeTz:
     moment = _parse_time(text, "time with time zone", ctx)
-    us = _time_of(moment, "time with time zone", text, ctx)
-    if moment.zone_s is not None:
-        east = moment.zone_s
-    else:
-        zone = moment.zone or ctx.styles.zone
-        if moment.has_date:
-            local = _days(moment, "time with time zone", text) * US_PER_DAY + us
-        else:
-            if moment.zone is not None and moment.zone.info is not None:
-                # which offset a named zone has depends on the day
-                raise bad_datetime("time with time zone", text)
-            local = local_now(ctx) // US_PER_DAY * US_PER_DAY + us
-        east = zone.offset_of_local(local)
-    return round_us(us, typmod), -east
+    east = moment.zone_s
+    if east is None:
+        east = ctx.styles.zone.offset_of_local(moment.local_us)
+    return round_us(moment.time_us, typmod), -east
 
 
 def timetz_text(value: TimeTz) -> str:

@@ -189,6 +189,27 @@ def time_on_date(us: int, days: int) -> int:
     return date_at_time(days, us)
 
 
+@forms.function("datetimetz_pl(date,timetz)", "timestamptz(date,timetz)")
+def date_at_timetz(days: int, value: TimeTz) -> int:
+    """A date and a time of day with its zone; 22008."""
+    start = date_to_timestamp(days)
+    if start in _INFINITE:
+        return start
+    return check_timestamp(start + value[0] + value[1] * US_PER_SECOND)
+
+
+@forms.function("timetzdate_pl(timetz,date)")
+def timetz_on_date(value: TimeTz, days: int) -> int:
+    """22008."""
+    return date_at_timetz(days, value)
+
+
+@forms.function("timestamptz(date,time)", needs_context=True)
+def date_at_time_here(ctx: EvalContext, days: int, us: int) -> int:
+    """In the session's zone; 22008."""
+    return _instant(ctx, date_at_time(days, us))
+
+
 # ------------------------------------------------------------ intervals
 
 

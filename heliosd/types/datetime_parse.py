@@ -1,99 +1,61 @@
 """Reading dates and times in the many ways that PostgreSQL reads them.
 
-`parse_datetime(text, kind, ctx)` gives `Moment`: the fields written. What they mean for one type
-(which are needed, in which zone) is `datetime.py`'s business.
+The fields of a text (`datetime_tokens.py`) are decoded from left to right; each claims what it
+says (year, month, ... zone) and nothing may be claimed twice. The rules are PostgreSQL's
+DecodeDateTime and DecodeTimeOnly, so that odd texts mean here what they mean there.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.types.calendar import days_from_civil, days_in_month, time_us
+from heliosd.types.calendar import (
+    JULIAN_2000,
+    US_PER_DAY,
+    US_PER_SECOND,
+    civil_from_days,
+    days_from_civil,
+    days_in_month,
+    time_us,
+)
 from heliosd.types.context import EvalContext
+from heliosd.types.datetime_tokens import BadDateError, Field, split_fields
 from heliosd.types.datetime_words import (
-    MONTH_WORDS,
-    SPECIAL_WORDS,
-    WEEKDAY_WORDS,
+    Word,
+    datetime_word,
+    dynamic_abbreviations,
     zone_abbreviations,
 )
-from heliosd.types.zone import Zone, find_zone
+from heliosd.types.zone import Zone, abbreviation_offset, find_zone
 
-_TOKEN: Final = re.compile(
-    r"""\s*(?:
-      (?P<time>\d+:\d*(?::\d+)?(?:\.\d*)?)
-    | (?P<date>\d+(?:[-/](?:\d+|[A-Za-z]+)){1,2}|\d+\.\d+\.\d+|[A-Za-z]{3,}[-/]\d+[-/]\d+)
-    | (?P<julian>[Jj]\d{1,9})(?!\w)
-    | (?P<number>\d+(?:\.\d*)?|\.\d+)
-    | (?P<zone>[+-]\s*\d{1,2}(?::?\d{2})?(?::?\d{2})?(?![\d:]))
-    | (?P<posix>[A-Za-z]{3,}[+-]?\d{1,2}[A-Za-z]{3,})(?![A-Za-z0-9])
-    | (?P<word>[+-]?[A-Za-z][A-Za-z_]*(?:/[A-Za-z][A-Za-z0-9_+/-]*)?
-        (?:[+-]?\d{1,2}(?::\d{2})?(?=$|\s))?)
-    | (?P<skip>[,.()\[\];@]+|-(?=\s|$))
-    )""",
-    re.VERBOSE | re.ASCII,
-)
-_TEXT_MAX: Final = 150  # MAXDATELEN and working space: longer texts are no dates
+DATE: Final = frozenset({"year", "month", "day"})
+TIME: Final = frozenset({"hour", "minute", "second", "millisecond", "microsecond"})
+SECONDS: Final = frozenset({"second", "millisecond", "microsecond"})
+_ZONE: Final = frozenset({"zone"})
+_INT4_MAX: Final = 2_147_483_647
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_FRACTION: Final = re.compile(r"\.[0-9]*", re.ASCII)
 
 
 @dataclass(slots=True)
 class Moment:
-    """What was written; `None` where nothing was. `zone_s` is seconds east of UTC."""
+    """What was written. `kind` is "" or a word: infinity, -infinity, epoch, now.
 
-    special: str = ""
-    year: int | None = None
-    month: int | None = None
-    day: int | None = None
-    julian: int | None = None
-    day_of_year: int | None = None
-    time: int | None = None  # microseconds
+    `days` since 2000-01-01, `time_us` of the day (a leap second may pass midnight), `zone_s`
+    seconds east of UTC, None when no zone was written."""
+
+    kind: str = ""
+    days: int = 0
+    time_us: int = 0
     zone_s: int | None = None
-    zone: Zone | None = None
-    bc: bool = False
-    two_digit_year: bool = False
-    text_month: bool = False
-    half: str = ""  # am or pm
-
-    def days(self, text: str) -> int:
-        """The date written; 22008 when there is no such day."""
-        if self.julian is not None:
-            return self.julian - 2_451_545
-        if self.year is None:
-            raise _bad(text)
-        year = self.year
-        if self.two_digit_year and not self.bc:
-            year += 2000 if year < 70 else 1900
-        if self.bc:
-            if year <= 0:
-                raise field_overflow(text)
-            year = 1 - year
-        elif year <= 0:
-            raise field_overflow(text)
-        if self.day_of_year is not None:
-            if self.day_of_year > 365 + (days_in_month(year, 2) == 29):
-                raise field_overflow(text)
-            return days_from_civil(year, 1, 1) + self.day_of_year - 1
-        if self.month is None or self.day is None:
-            raise _bad(text)
-        if not 1 <= self.month <= 12 or not 1 <= self.day <= 31:
-            raise field_overflow(text, order=True)
-        if self.day > days_in_month(year, self.month):
-            raise field_overflow(text)
-        return days_from_civil(year, self.month, self.day)
 
     @property
-    def has_date(self) -> bool:
-        return self.julian is not None or self.year is not None
-
-
-class BadDateError(Exception):
-    """The text is no date or time; the caller knows which type to name."""
-
-
-def _bad(text: str) -> BadDateError:
-    return BadDateError(text)
+    def local_us(self) -> int:
+        return self.days * US_PER_DAY + self.time_us
 
 
 def field_overflow(text: str, *, order: bool = False) -> SqlError:
@@ -105,277 +67,586 @@ def field_overflow(text: str, *, order: bool = False) -> SqlError:
     )
 
 
-def parse_datetime(text: str, ctx: EvalContext) -> Moment:
-    """The fields in a text; BadDateError, or SqlError 22008, 22009, 22023."""
-    if len(text) > _TEXT_MAX:
-        raise _bad(text)
-    moment = Moment()
-    order = ctx.styles.date_order
-    tokens = _split(text)
-    if not tokens:
-        raise _bad(text)
-    # Month names first: numbers read differently beside one.
-    moment.text_month = any(
-        (kind == "word" and token.lower().rstrip(".") in MONTH_WORDS)
-        or (kind == "date" and any(char.isalpha() for char in token))
-        for kind, token in tokens
-    )
-    for position, (kind, token) in enumerate(tokens):
-        if kind == "time":
-            _read_time(moment, token, text)
-        elif kind == "date":
-            _read_date(moment, token, text, order)
-        elif kind == "number":
-            _read_number(moment, token, text, order)
-        elif kind == "zone":
-            _read_offset(moment, token, text)
-        elif kind == "posix":
-            _read_zone(moment, token, text, first=position == 0)
-        elif kind == "julian":
-            moment.julian = int(token[1:])
-        else:
-            _read_word(moment, token, text, first=position == 0)
-    _apply_half(moment, text)
-    return moment
+@dataclass(slots=True)
+class _Decoder:
+    text: str
+    ctx: EvalContext
+    time_only: bool = False
+    have: frozenset[str] = frozenset()
+    kind: str = ""
+    year: int = 0
+    month: int = 0
+    day: int = 0
+    yearday: int = 0
+    hour: int = 0
+    minute: int = 0
+    second: int = 0
+    us: int = 0
+    zone_s: int = 0
+    zone: Zone | None = None
+    dynamic: tuple[Zone, str] | None = None
+    dst: bool = False
+    half: str = ""
+    bc: bool = False
+    text_month: bool = False
+    two_digits: bool = False
+    julian: bool = False
+    prefix: str = ""  # a unit written before its number
+    claimed: frozenset[str] = field(default_factory=frozenset)
 
+    # ---- helpers
 
-def _split(text: str) -> list[tuple[str, str]]:
-    tokens: list[tuple[str, str]] = []
-    at = 0
-    end = len(text.rstrip())
-    text = _separate_t(text)
-    end = len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
+    def bad(self) -> BadDateError:
+        return BadDateError(self.text)
+
+    def integer(self, text: str) -> tuple[int, str]:
+        """A leading integer and the rest; 22008 past int4."""
+        match = _INTEGER.match(text)
         if match is None:
-            raise _bad(text)
-        kind = match.lastgroup
-        assert kind is not None
-        if kind != "skip":
-            tokens.append((kind, match[kind]))
-        at = match.end()
-    return tokens
+            raise self.bad()
+        value = int(match[0])
+        if abs(value) > _INT4_MAX:
+            raise field_overflow(self.text)
+        return value, text[match.end() :]
 
+    def fraction(self, text: str) -> int:
+        """Microseconds of `.digits`."""
+        if _FRACTION.fullmatch(text) is None:
+            raise self.bad()
+        return round(float("0" + text) * 1_000_000) if len(text) > 1 else 0
 
-_ISO_T: Final = re.compile(r"(?<=\d)[tT](?=\d)")
-_HALF_OFFSET: Final = re.compile(r"(?<=[ap]m)(?=[+-]\d)", re.IGNORECASE)
-_LETTER_SUFFIX: Final = re.compile(r"(?<=\d)(?=(?:am|pm|bc|ad|z|utc|gmt)\b)", re.IGNORECASE)
+    @property
+    def masked(self) -> frozenset[str]:
+        """What is there already; a time alone counts its date as given."""
+        return self.have | DATE if self.time_only else self.have
 
+    def set_julian(self, number: int) -> None:
+        if number < 0:
+            raise field_overflow(self.text)
+        self.year, self.month, self.day = civil_from_days(number - JULIAN_2000)
+        self.julian = True
 
-def _separate_t(text: str) -> str:
-    """Puts a space where ISO 8601 has T, and before letters stuck to a time."""
-    return _HALF_OFFSET.sub(" ", _LETTER_SUFFIX.sub(" ", _ISO_T.sub(" ", text, count=1)))
+    # ---- fields
 
+    def decode(self, fields: Sequence[Field]) -> None:
+        for index, (kind, token) in enumerate(fields):
+            self.claimed = frozenset()
+            if kind == "date":
+                self.date_field(token, index, fields)
+            elif kind == "time":
+                if self.prefix:
+                    if self.prefix != "time" or self.time_only:
+                        raise self.bad()
+                    self.prefix = ""
+                self.clock(token)
+            elif kind == "zone":
+                self.zone_s = self.offset(token)
+                self.claimed = _ZONE
+            elif kind == "number":
+                self.number_field(token, index, fields)
+            elif not self.word(token, index, fields):
+                continue
+            if self.claimed & self.have:
+                raise self.bad()
+            self.have |= self.claimed
+        if self.prefix:
+            raise self.bad()
 
-def _read_time(moment: Moment, token: str, text: str) -> None:
-    if moment.time is not None:
-        raise _bad(text)
-    parts = token.split(":")
-    if len(parts) == 2 and "." in parts[1]:
-        parts = ["0", *parts]  # mm:ss.fff
-    seconds, _, fraction = (parts[2] if len(parts) == 3 else "0").partition(".")
-    hour, minute, second = int(parts[0]), int(parts[1] or "0"), int(seconds or "0")
-    _set_time(moment, hour, minute, second, fraction_us(fraction), text)
-
-
-def fraction_us(digits: str) -> int:
-    """Microseconds of a decimal fraction's digits, rounded half to even."""
-    return round(float(f"0.{digits}") * 1_000_000) if digits else 0
-
-
-def _set_time(moment: Moment, hour: int, minute: int, second: int, us: int, text: str) -> None:
-    if minute > 59 or second > 60 or hour > 24 or (hour == 24 and (minute or second or us)):
-        raise field_overflow(text)
-    moment.time = time_us(hour, minute, second, us)
-
-
-def _read_date(moment: Moment, token: str, text: str, order: str) -> None:
-    if moment.year is not None and moment.day is not None:
-        # A date's year has come before: this can only be a zone such as -08, which is no date.
-        raise _bad(text)
-    parts = re.split(r"[-/.]", token)
-    # The month's name first: the numbers beside it are read by it.
-    for part in parts:
-        if not part.isdigit():
-            month = MONTH_WORDS.get(part.lower())
-            if month is None or moment.month is not None:
-                raise _bad(text)
-            moment.month = month
-    for part in parts:
-        if part.isdigit():
-            _place_number(moment, part, text, order)
-
-
-def _read_number(moment: Moment, token: str, text: str, order: str) -> None:
-    whole, dot, fraction = token.partition(".")
-    if dot:
-        if (len(whole) == 6 and moment.has_date) or len(whole) == 14:
-            _read_packed(moment, whole, text)
-            assert moment.time is not None
-            moment.time += fraction_us(fraction)
+    def date_field(self, token: str, index: int, fields: Sequence[Field]) -> None:
+        if self.time_only:
+            if index == 0 and len(fields) >= 2 and (fields[-1][0] == "date"
+                                                    or fields[1][0] == "time"):  # fmt: skip
+                self.date(token)
+            elif token[0].isdigit():
+                self.time_and_zone(token)
+            else:
+                self.named_zone(token)
             return
-        if fraction and (moment.julian is not None or whole == ""):
-            raise _bad(text)
-        if len(whole) <= 6 and fraction.isdigit() and moment.year is None and len(fraction) == 3:
-            moment.year, moment.day_of_year = int(whole), int(fraction)
-            return
-        raise _bad(text)
-    if len(whole) >= 6 or _is_dated(moment):
-        _read_packed(moment, whole, text)
-    else:
-        _place_number(moment, whole, text, order)
-
-
-def _is_dated(moment: Moment) -> bool:
-    """Whether the date is complete: a number is a time then."""
-    return (
-        moment.julian is not None
-        or moment.day_of_year is not None
-        or (moment.year is not None and moment.day is not None)
-    )
-
-
-def _read_packed(moment: Moment, digits: str, text: str) -> None:
-    """A run of digits: a date, a time, or both."""
-    if not _is_dated(moment):
-        if len(digits) == 14:
-            _read_packed(moment, digits[:8], text)
-            _read_packed(moment, digits[8:], text)
-        elif len(digits) >= 6 and moment.month is None:
-            moment.year = int(digits[:-4])
-            moment.month, moment.day = int(digits[-4:-2]), int(digits[-2:])
-            moment.two_digit_year = len(digits) == 6
+        if self.prefix == "julian":
+            number, rest = self.integer(token)
+            self.set_julian(number)
+            self.zone_s = self.offset(rest)
+            self.claimed = DATE | TIME | _ZONE
+            self.prefix = ""
+        elif self.prefix or {"month", "day"} <= self.have:
+            if token[0].isdigit() or self.prefix:
+                if self.prefix and self.prefix != "time":
+                    raise self.bad()
+                self.prefix = ""
+                self.time_and_zone(token)
+            else:
+                self.named_zone(token)
         else:
-            raise _bad(text)
-        return
-    if moment.time is not None:
-        raise _bad(text)
-    if len(digits) == 6:
-        _set_time(moment, int(digits[:2]), int(digits[2:4]), int(digits[4:]), 0, text)
-    elif len(digits) == 4:
-        _set_time(moment, int(digits[:2]), int(digits[2:]), 0, 0, text)
-    else:
-        raise _bad(text)
+            self.date(token)
 
+    def time_and_zone(self, token: str) -> None:
+        """hhmmss-zz."""
+        at = token.find("-")
+        if self.have >= TIME or at < 0:
+            raise self.bad()
+        self.zone_s = self.offset(token[at:])
+        self.run_together(token[:at], self.masked)
+        self.claimed |= _ZONE
 
-def _place_number(moment: Moment, digits: str, text: str, order: str) -> None:
-    """One number of a date, by what is known already and by DateStyle's order."""
-    value = int(digits) if len(digits) < 9 else 999_999_999
-    long = len(digits) >= 3
-    year, month, day = moment.year is not None, moment.month is not None, moment.day is not None
-    field = "day"
-    if year and not month and not day and len(digits) == 3 and 1 <= value <= 366:
-        moment.day_of_year = value
-        return
-    if not (year or month or day):
-        field = "year" if long or order == "YMD" else ("day" if order == "DMY" else "month")
-    elif year and not month and not day:
-        field = "month"
-    elif month and not year and not day:
-        if moment.text_month and (long or order == "YMD"):
-            field = "year"
-    elif year and month and not day:
-        if moment.text_month and long and moment.two_digit_year:
-            moment.day, moment.year, moment.two_digit_year = moment.year, value, False
+    def named_zone(self, token: str) -> None:
+        self.zone = find_zone(token)
+        if self.zone is None:
+            raise SqlError("22023", f'time zone "{token}" not recognized')
+        self.claimed = _ZONE
+
+    def date(self, token: str) -> None:
+        """A date in one field: 2000-01-02, 1/2/2000, 2-jan-2000."""
+        if not any(char.isalnum() for char in token[-1:]):
+            raise self.bad()
+        parts = re.findall(r"[0-9]+|[a-z]+", token)
+        have = self.have
+        claimed: frozenset[str] = frozenset()
+        text_month = False
+        numbers = []
+        for part in parts:
+            if part.isdigit():
+                numbers.append(part)
+                continue
+            word = datetime_word(part)
+            if word is not None and word[0] == "ignored":
+                continue
+            if word is None or word[0] != "month" or "month" in have:
+                raise self.bad()
+            self.month = int(word[1])
+            text_month = True
+            have |= {"month"}
+            claimed |= {"month"}
+        for part in numbers:
+            self.claimed = frozenset()
+            self.number(part, have, text_month=text_month)
+            if self.claimed & have:
+                raise self.bad()
+            have |= self.claimed
+            claimed |= self.claimed
+        if have - {"yearday", "zone"} != DATE:
+            raise self.bad()
+        self.claimed = claimed
+
+    def clock(self, token: str) -> None:
+        """hh:mm[:ss[.ffffff]]; 22008."""
+        self.hour, self.minute, self.second, self.us = self.clock_parts(token)
+        self.claimed = TIME
+        if not self.time_only and self.clock_overflows():
+            raise field_overflow(self.text)
+
+    def clock_parts(self, token: str) -> tuple[int, int, int, int]:
+        hour, rest = self.integer(token)
+        if not rest.startswith(":"):
+            raise self.bad()
+        minute, rest = self.integer(rest[1:]) if rest[1:2].isdigit() else (0, rest[1:])
+        second = us = 0
+        if rest.startswith("."):
+            us = self.fraction(rest)
+            hour, minute, second = 0, hour, minute
+        elif rest.startswith(":"):
+            second, rest = self.integer(rest[1:]) if rest[1:2].isdigit() else (0, rest[1:])
+            us = self.fraction(rest) if rest else 0
+        elif rest:
+            raise self.bad()
+        if hour < 0 or not 0 <= minute <= 59 or not 0 <= second <= 60 or us > US_PER_SECOND:
+            raise field_overflow(self.text)
+        return hour, minute, second, us
+
+    def clock_overflows(self) -> bool:
+        if not (0 <= self.hour <= 24 and 0 <= self.minute <= 59 and 0 <= self.second <= 60):
+            return True
+        return time_us(self.hour, self.minute, self.second, self.us) > US_PER_DAY
+
+    def offset(self, token: str) -> int:
+        """Seconds east of +hh[[:]mm[:ss]]; 22009."""
+        if token[:1] not in ("+", "-"):
+            raise self.bad()
+        hours, rest = self.integer(token[1:])
+        minutes = seconds = 0
+        if rest.startswith(":"):
+            minutes, rest = self.integer(rest[1:]) if rest[1:2].isdigit() else (0, rest[1:])
+            if rest.startswith(":"):
+                seconds, rest = self.integer(rest[1:]) if rest[1:2].isdigit() else (0, rest[1:])
+        elif not rest and len(token) > 3:
+            hours, minutes = divmod(hours, 100)
+        if not (0 <= hours <= 15 and 0 <= minutes < 60 and 0 <= seconds < 60):
+            raise SqlError("22009", f'time zone displacement out of range: "{self.text}"')
+        if rest:
+            raise self.bad()
+        total = hours * 3600 + minutes * 60 + seconds
+        return -total if token[0] == "-" else total
+
+    # ---- numbers
+
+    def number_field(self, token: str, index: int, fields: Sequence[Field]) -> None:
+        if self.prefix:
+            self.prefixed(token)
             return
-    elif day and not month:
-        field = "month"
-    elif month and day and not year:
-        field = "year"
-    else:
-        raise _bad(text)
-    if field == "year":
-        moment.year = value
-        moment.two_digit_year = len(digits) <= 2
-    elif field == "month":
-        moment.month = value
-    else:
-        moment.day = value
+        at = token.find(".")
+        if self.time_only:
+            if at >= 0:
+                if index == 0 and len(fields) >= 2 and fields[-1][0] == "date":
+                    self.date(token)
+                elif at > 2:
+                    self.run_together(token, self.masked)
+                else:
+                    raise self.bad()
+            elif len(token) > 4:
+                self.run_together(token, self.masked)
+            else:
+                self.number(token, self.masked, text_month=False)
+        elif at >= 0 and not self.have & DATE:
+            self.date(token)
+        elif at > 2 or (len(token) >= 6 and not (self.have & DATE and self.have & TIME)):
+            self.run_together(token, self.have)
+        else:
+            self.number(token, self.have, text_month=self.text_month)
+
+    def prefixed(self, token: str) -> None:
+        """A number behind its unit: J2451545, y2000, t040506."""
+        prefix, self.prefix = self.prefix, ""
+        value, rest = self.integer(token)
+        if rest and (not rest.startswith(".") or prefix not in ("julian", "time", "second")):
+            raise self.bad()
+        if prefix in ("year", "day", "hour", "minute"):
+            setattr(self, prefix, value)
+            self.claimed = frozenset({prefix})
+        elif prefix == "month":
+            name = "minute" if {"month", "hour"} <= self.have else "month"
+            setattr(self, name, value)
+            self.claimed = frozenset({name})
+        elif prefix == "second":
+            self.second = value
+            self.claimed = frozenset({"second"})
+            if rest:
+                self.us = self.fraction(rest)
+                self.claimed = SECONDS
+        elif prefix == "julian":
+            self.set_julian(value)
+            self.claimed = DATE
+            if rest:
+                us = int(float("0" + rest) * US_PER_DAY)
+                self.hour, us = divmod(us, 3600 * US_PER_SECOND)
+                self.minute, us = divmod(us, 60 * US_PER_SECOND)
+                self.second, self.us = divmod(us, US_PER_SECOND)
+                self.claimed = DATE | TIME
+        elif prefix == "time":
+            self.run_together(token, self.have | DATE)
+            if self.claimed != TIME:
+                raise self.bad()
+        else:
+            raise self.bad()
+
+    def run_together(self, token: str, have: frozenset[str]) -> None:
+        """yyyymmdd, hhmmss, hhmm."""
+        whole, point, digits = token.partition(".")
+        if not whole.isdigit():
+            raise self.bad()
+        if point:
+            self.us = self.fraction("." + digits)
+        elif not have >= DATE and len(whole) >= 6:
+            self.year, self.month = int(whole[:-4]), int(whole[-4:-2])
+            self.day = int(whole[-2:])
+            self.two_digits = self.two_digits or len(whole) == 6
+            self.claimed = DATE
+            if self.year > _INT4_MAX:
+                raise field_overflow(self.text)
+            return
+        if not have >= TIME and len(whole) in (4, 6):
+            self.hour, self.minute = int(whole[:2]), int(whole[2:4])
+            self.second = int(whole[4:] or 0)
+            self.claimed = TIME
+            return
+        raise self.bad()
+
+    def number(self, token: str, have: frozenset[str], *, text_month: bool) -> None:
+        """One number of a date: which it is depends on what came before."""
+        value, rest = self.integer(token)
+        if rest.startswith("."):
+            if len(token) - len(rest) > 2:
+                self.run_together(token, have | DATE)
+                return
+            self.us = self.fraction(rest)
+        elif rest:
+            raise self.bad()
+        size = len(token)
+        known = have & DATE
+        order = self.ctx.styles.date_order
+        if size == 3 and known == {"year"} and 1 <= value <= 366:
+            self.yearday = value
+            self.claimed = frozenset({"yearday", "month", "day"})
+            return
+        if known == frozenset():
+            if size >= 3 or order == "YMD":
+                name = "year"
+            else:
+                name = "day" if order == "DMY" else "month"
+        elif known == {"year"}:
+            name = "month"
+        elif known == {"month"}:
+            name = "year" if text_month and (size >= 3 or order == "YMD") else "day"
+        elif known == {"year", "month"}:
+            name = "day"
+            if text_month and size >= 3 and self.two_digits:
+                # the first number was the day after all
+                self.day, self.year, self.two_digits = self.year, value, False
+                self.claimed = frozenset({"day"})
+                return
+        elif known == {"day"}:
+            name = "month"
+        elif known == {"month", "day"}:
+            name = "year"
+        elif known == DATE:
+            self.run_together(token, have)
+            return
+        else:
+            raise self.bad()
+        setattr(self, name, value)
+        self.claimed = frozenset({name})
+        if name == "year":
+            self.two_digits = size <= 2
+
+    # ---- words
+
+    def word(self, token: str, index: int, fields: Sequence[Field]) -> bool:
+        """A word; False when it only fills."""
+        if self.abbreviation(token):
+            return True
+        word = datetime_word(token)
+        if word is None:
+            self.zone = find_zone(token)
+            if self.zone is None:
+                raise self.bad()
+            self.claimed = _ZONE
+            return True
+        kind, value = word
+        if kind == "ignored":
+            return False
+        if kind == "special":
+            self.special(str(value))
+        elif kind == "month" and not self.time_only:
+            if (
+                "month" in self.have
+                and not self.text_month
+                and "day" not in self.have
+                and 1 <= self.month <= 31
+            ):
+                # the number before was the day
+                self.day = self.month
+                self.claimed = frozenset({"day"})
+            else:
+                self.claimed = frozenset({"month"})
+            self.text_month = True
+            self.month = int(value)
+        elif kind == "dst":
+            self.dst = True
+            self.zone_s += int(value)
+            self.claimed = frozenset({"dst", "dstmod"})
+        elif kind == "half":
+            self.half = str(value)
+            self.claimed = frozenset({"half"})
+        elif kind == "era":
+            self.bc = bool(value)
+            self.claimed = frozenset({"era"})
+        elif kind == "weekday" and not self.time_only:
+            self.claimed = frozenset({"weekday"})
+        elif kind in ("unit", "t"):
+            self.unit(word, index, fields)
+        else:
+            raise self.bad()
+        return True
+
+    def abbreviation(self, token: str) -> bool:
+        zone_name = dynamic_abbreviations().get(token)
+        if zone_name is not None:
+            zone = find_zone(zone_name)
+            assert zone is not None, zone_name
+            self.dynamic = (zone, token.upper())
+            self.claimed = _ZONE
+            return True
+        known = zone_abbreviations().get(token)
+        if known is None:
+            return False
+        # keep what MET DST says when DST came first
+        self.zone_s = known[0]
+        self.claimed = frozenset({"zone", "dst"}) if known[1] else _ZONE
+        return True
+
+    def unit(self, word: Word, index: int, fields: Sequence[Field]) -> None:
+        if self.prefix:
+            raise self.bad()
+        if word[0] == "t":
+            following = fields[index + 1][0] if index + 1 < len(fields) else ""
+            if (not self.time_only and not self.have >= DATE) or following not in (
+                "number", "time", "date",
+            ):  # fmt: skip
+                raise self.bad()
+        self.prefix = str(word[1])
+        if self.time_only and word[0] == "t" and fields[index + 1][0] != "number":
+            self.prefix = ""
+
+    def special(self, name: str) -> None:
+        if self.time_only and name not in ("now", "allballs"):
+            raise self.bad()
+        if name == "allballs":
+            self.hour = self.minute = self.second = self.us = self.zone_s = 0
+            self.claimed = TIME | _ZONE
+        elif name in ("infinity", "-infinity", "epoch"):
+            self.kind = name
+            self.claimed = DATE | TIME | _ZONE
+        else:
+            self.relative(name)
+
+    def relative(self, name: str) -> None:
+        """now, today, tomorrow, yesterday: by the transaction's start."""
+        now = self.ctx.transaction_us
+        offset = self.ctx.styles.zone.offset_at(now)
+        local = now + offset * US_PER_SECOND
+        days, us = divmod(local, US_PER_DAY)
+        shift = {"tomorrow": 1, "yesterday": -1}.get(name, 0)
+        if not (self.time_only and name == "now"):
+            self.year, self.month, self.day = civil_from_days(days + shift)
+            self.julian = True
+            self.claimed = DATE
+        if name == "now":
+            seconds, self.us = divmod(us, US_PER_SECOND)
+            self.hour, self.minute, self.second = (
+                seconds // 3600, seconds // 60 % 60, seconds % 60,
+            )  # fmt: skip
+            self.claimed |= TIME
+            if not self.time_only:
+                self.zone_s = offset
+                self.claimed |= _ZONE
+
+    # ---- the whole
+
+    def check_date(self) -> None:
+        if "year" in self.have and not self.julian:
+            if self.bc:
+                if self.year <= 0:
+                    raise field_overflow(self.text)
+                self.year = 1 - self.year
+            elif self.two_digits:
+                if self.year < 70:
+                    self.year += 2000
+                elif self.year < 100:
+                    self.year += 1900
+            elif self.year <= 0:
+                raise field_overflow(self.text)
+        if "yearday" in self.have:
+            _, self.month, self.day = civil_from_days(
+                days_from_civil(self.year, 1, 1) + self.yearday - 1
+            )
+            self.year = civil_from_days(days_from_civil(self.year, 1, 1) + self.yearday - 1)[0]
+        if "month" in self.have and not 1 <= self.month <= 12:
+            raise field_overflow(self.text, order=True)
+        if "day" in self.have and not 1 <= self.day <= 31:
+            raise field_overflow(self.text, order=True)
+        if self.have >= DATE and self.day > days_in_month(self.year, self.month):
+            raise field_overflow(self.text)
+
+    def apply_half(self) -> None:
+        if not self.half:
+            return
+        if self.hour > 12:
+            raise field_overflow(self.text)
+        if self.half == "am" and self.hour == 12:
+            self.hour = 0
+        elif self.half == "pm" and self.hour != 12:
+            self.hour += 12
+
+    def zone_east(self, local_us: int) -> int | None:
+        """Seconds east of UTC; None when no zone was written."""
+        if self.zone is not None:
+            if "dstmod" in self.have:
+                raise self.bad()
+            return self.zone.offset_of_local(local_us)
+        if self.dynamic is not None:
+            zone, name = self.dynamic
+            instant = local_us - zone.offset_of_local(local_us) * US_PER_SECOND
+            found = abbreviation_offset(zone, name, instant)
+            return zone.offset_of_local(local_us) if found is None else found
+        if "zone" in self.have:
+            return self.zone_s
+        if "dstmod" in self.have:
+            raise self.bad()
+        return None
 
 
-def _read_offset(moment: Moment, token: str, text: str) -> None:
-    if moment.zone_s is not None or moment.zone is not None:
-        if moment.zone_s is None:
-            raise _bad(text)
-        moment.zone_s += offset_seconds(token, text)
-        return
-    if not (moment.has_date or moment.time is not None):
-        raise _bad(text)
-    moment.zone_s = offset_seconds(token, text)
+def parse_datetime(text: str, ctx: EvalContext) -> Moment:
+    """A date, with a time or without; BadDateError, or SqlError 22008, 22009, 22023."""
+    decoder = _Decoder(text, ctx)
+    fields = split_fields(text)
+    decoder.decode(fields)
+    if decoder.kind:
+        return Moment(decoder.kind)
+    decoder.check_date()
+    decoder.apply_half()
+    if not decoder.have >= DATE:
+        raise BadDateError(text)
+    days = days_from_civil(decoder.year, decoder.month, decoder.day)
+    us = time_us(decoder.hour, decoder.minute, decoder.second, decoder.us)
+    return Moment("", days, us, decoder.zone_east(days * US_PER_DAY + us))
 
 
-def offset_seconds(token: str, text: str) -> int:
-    """Seconds east of UTC of +hh, +hhmm, +hh:mm or +hh:mm:ss; 22009."""
-    sign = -1 if token[0] == "-" else 1
-    body = token[1:].strip()
-    if ":" in body:
-        parts = [int(part) for part in body.split(":")]
-    else:
-        parts = [int(body[:-2]), int(body[-2:])] if len(body) > 2 else [int(body)]
-    hours, minutes, seconds = (*parts, 0, 0)[:3]
-    if hours > 15 or minutes > 59 or seconds > 59:
-        raise SqlError("22009", f'time zone displacement out of range: "{text}"')
-    return sign * (hours * 3600 + minutes * 60 + seconds)
+def _has_offset(decoder: _Decoder) -> bool:
+    return "zone" in decoder.have and decoder.zone is None and decoder.dynamic is None
 
 
-def _read_word(moment: Moment, token: str, text: str, *, first: bool) -> None:
-    word = token.lower()
-    if word in MONTH_WORDS:
-        if moment.month is not None:
-            # a number was taken for the month: it was the day
-            if moment.day is not None or not moment.text_month:
-                raise _bad(text)
-            moment.day = moment.month
-        moment.month = MONTH_WORDS[word]
-    elif word in ("am", "pm"):
-        moment.half = word
-    elif word in ("bc", "ad"):
-        moment.bc = word == "bc"
-    elif word in WEEKDAY_WORDS or word in ("at", "on", "t"):
-        return
-    elif word in SPECIAL_WORDS or word == "allballs":
-        _read_special(moment, word, text)
-    elif word in ("z", "zulu"):
-        moment.zone_s = 0
-    elif word == "dst":
-        moment.zone_s = (moment.zone_s or 0) + 3600
-    else:
-        _read_zone(moment, token, text, first=first)
+def parse_time(text: str, ctx: EvalContext) -> Moment:
+    """A time of day, with a zone or without; the day is the one written or today's.
 
-
-def _read_special(moment: Moment, word: str, text: str) -> None:
-    if word == "allballs":
-        moment.time, moment.zone_s = 0, 0
-        return
-    if moment.special or moment.has_date:
-        raise _bad(text)
-    moment.special = word.lstrip("+")
-
-
-def _read_zone(moment: Moment, token: str, text: str, *, first: bool) -> None:
-    if first or moment.zone is not None or moment.zone_s is not None:
-        raise _bad(text)
-    known = zone_abbreviations().get(token.lower())
-    if known is not None:
-        moment.zone_s = known[0]
-        return
-    zone = find_zone(token)
-    if zone is None:
-        if "/" in token:
-            raise SqlError("22023", f'time zone "{token.lower()}" not recognized')
-        raise _bad(text)
-    moment.zone = zone
-
-
-def _apply_half(moment: Moment, text: str) -> None:
-    if not moment.half:
-        return
-    if moment.time is None:
-        raise _bad(text)
-    hour = moment.time // 3_600_000_000
-    if hour > 12:
+    BadDateError, or SqlError 22008, 22009, 22023."""
+    decoder = _Decoder(text, ctx, time_only=True)
+    decoder.decode(split_fields(text))
+    decoder.check_date()
+    decoder.apply_half()
+    if decoder.clock_overflows():
         raise field_overflow(text)
-    if moment.half == "pm" and hour != 12:
-        moment.time += 12 * 3_600_000_000
-    elif moment.half == "am" and hour == 12:
-        moment.time -= 12 * 3_600_000_000
+    if not decoder.have >= TIME:
+        raise BadDateError(text)
+    us = time_us(decoder.hour, decoder.minute, decoder.second, decoder.us)
+    dated = decoder.have >= DATE
+    if dated:
+        days = days_from_civil(decoder.year, decoder.month, decoder.day)
+    else:
+        now = ctx.transaction_us
+        days = (now + ctx.styles.zone.offset_at(now) * US_PER_SECOND) // US_PER_DAY
+        named = decoder.zone is not None and decoder.zone.info is not None
+        if named or (decoder.have & DATE and not _has_offset(decoder)):
+            # which offset a zone has depends on the day
+            raise BadDateError(text)
+    return Moment("", days, us, decoder.zone_east(days * US_PER_DAY + us))
+
+
+_OFFSET: Final = re.compile(r"([+-])([0-9]+)(?::([0-9]*)(?::([0-9]*))?)?", re.ASCII)
+
+
+def zone_offset(text: str, us: int, *, local: bool) -> int | None:
+    """Seconds east of an abbreviation at a local time or an instant; None when it is none.
+
+    Abbreviations go before zones of the same name, as they do in dates."""
+    word = text.lower()
+    zone_name = dynamic_abbreviations().get(word)
+    if zone_name is not None:
+        zone = find_zone(zone_name)
+        assert zone is not None, zone_name
+        instant = us - zone.offset_of_local(us) * US_PER_SECOND if local else us
+        found = abbreviation_offset(zone, text.upper(), instant)
+        return zone.offset_at(instant) if found is None else found
+    known = zone_abbreviations().get(word)
+    return None if known is None else known[0]
+
+
+def numeric_offset(text: str) -> int | None:
+    """Seconds east of +hh[:mm[:ss]] (or +hhmm); None for another form, 22023 out of range."""
+    match = _OFFSET.fullmatch(text)
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.group(2, 3, 4))
+    if match[3] is None and len(match[2]) > 2:
+        hours, minutes = divmod(hours, 100)
+    if hours > 15 or minutes > 59 or seconds > 59:
+        raise SqlError("22023", f'numeric time zone "{text}" out of range')
+    total = hours * 3600 + minutes * 60 + seconds
+    return -total if match[1] == "-" else total

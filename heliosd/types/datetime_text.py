@@ -53,6 +53,12 @@ def offset_text(seconds_east: int) -> str:
     return f"{text}:{minute:02d}" if minute else text
 
 
+def json_offset(seconds_east: int) -> str:
+    """+hh:mm[:ss], as JSON and XML have it."""
+    text = offset_text(seconds_east)
+    return text if ":" in text else text + ":00"
+
+
 def date_text(days: int, styles: Styles) -> str:
     """A date in the session's style."""
     if days == DATE_INFINITY:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, Final
 
 from heliosd.errors import SqlError
@@ -13,14 +11,15 @@ from heliosd.types.calendar import US_PER_DAY, US_PER_HOUR, US_PER_MINUTE, US_PE
 from heliosd.types.context import EvalContext
 from heliosd.types.datetime import bad_datetime, round_us
 from heliosd.types.datetime_text import fraction_text
+from heliosd.types.datetime_tokens import BadDateError
 from heliosd.types.declare import Forms, six, sql_type
 from heliosd.types.failures import division_by_zero, wrong_length
+from heliosd.types.interval_parse import Interval as Interval
+from heliosd.types.interval_parse import parse_interval
 from heliosd.types.registry import KeyKind
 from heliosd.types.styles import Styles
 
 forms: Final = Forms()
-
-Interval = tuple[int, int, int]
 
 _WIRE: Final = struct.Struct(">qii")
 _INT4: Final = 2_147_483_647
@@ -29,194 +28,19 @@ _FIELD_END: Final = 2_147_483_648
 _US_PER_MONTH: Final = 30 * US_PER_DAY
 
 
+def _is_int4(value: int) -> bool:
+    return -_INT4 - 1 <= value <= _INT4
+
+
 def check_interval(months: int, days: int, us: int) -> Interval:
     """The interval when its fields fit; 22008."""
-    if abs(months) > _INT4 or abs(days) > _INT4 or abs(us) > _US_MAX:
+    if not (
+        -_INT4 - 1 <= months <= _INT4
+        and -_INT4 - 1 <= days <= _INT4
+        and -_US_MAX - 1 <= us <= _US_MAX
+    ):
         raise SqlError("22008", "interval out of range")
     return months, days, us
-
-
-# ------------------------------------------------------------ reading
-
-# unit -> (months, days, microseconds) of one
-_UNITS: Final[dict[str, Interval]] = {}
-
-
-def _units(names: str, value: Interval) -> None:
-    for name in names.split():
-        _UNITS[name] = value
-
-
-_units("microsecond microseconds us usec usecs useconds usecond", (0, 0, 1))
-_units("millisecond milliseconds ms msec msecs msecond mseconds", (0, 0, 1000))
-_units("second seconds s sec secs", (0, 0, US_PER_SECOND))
-_units("minute minutes m min mins", (0, 0, US_PER_MINUTE))
-_units("hour hours h hr hrs", (0, 0, US_PER_HOUR))
-_units("day days d", (0, 1, 0))
-_units("week weeks w", (0, 7, 0))
-_units("month months mon mons", (1, 0, 0))
-_units("year years y yr yrs", (12, 0, 0))
-_units("decade decades dec decs", (120, 0, 0))
-_units("century centuries cent c", (1200, 0, 0))
-_units("millennium millennia mil mils", (12000, 0, 0))
-
-_TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<clock>[+-]?\d+:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?|[+-]?:\d{2}(?::\d{2}(?:\.\d*)?)?)
-      | (?P<years>[+-]?\d+-\d{1,2}(?!\d))
-      | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
-      | (?P<word>[A-Za-z]+)
-      | (?P<at>@))""",
-    re.VERBOSE | re.ASCII,
-)
-_ISO_ALTERNATIVE: Final = re.compile(
-    r"(?:(-?\d+)-(-?\d+)-(-?\d+))?(?:T(-?\d+:\d{1,2}(?::\d{1,2}(?:\.\d*)?)?))?", re.ASCII
-)
-_ISO: Final = re.compile(r"([+-]?\d*\.?\d*)([YMWDHS])", re.ASCII)
-
-
-class _Sum:
-    """Fields added up; fractions spill into smaller ones as PostgreSQL spills them."""
-
-    def __init__(self) -> None:
-        self.months = self.days = self.us = 0
-
-    def add(self, amount: Decimal, unit: Interval) -> None:
-        months, days, us = unit
-        whole = int(amount)
-        rest = amount - whole
-        if months > 1:
-            self.months += whole * months + round(rest * months)
-        elif months:
-            self.months += whole
-            part = rest * 30
-            self.days += int(part)
-            self.us += round((part - int(part)) * US_PER_DAY)
-        elif days:
-            part = rest * days
-            self.days += whole * days + int(part)
-            self.us += round((part - int(part)) * US_PER_DAY)
-        else:
-            self.us += round(amount * us)
-
-    def negate(self) -> None:
-        self.months, self.days, self.us = -self.months, -self.days, -self.us
-
-
-def _field_overflow(text: str) -> SqlError:
-    return SqlError("22015", f'interval field value out of range: "{text}"')
-
-
-def _clock(text: str) -> int:
-    sign = -1 if text.startswith("-") else 1
-    parts = text.lstrip("+-").split(":")
-    hours, minutes = int(parts[0] or 0), int(parts[1])
-    seconds = Decimal(parts[2]) if len(parts) > 2 else Decimal(0)
-    if minutes > 59 or seconds >= 61:
-        raise _field_overflow(text)
-    return sign * (hours * US_PER_HOUR + minutes * US_PER_MINUTE + round(seconds * US_PER_SECOND))
-
-
-# In SQL's own form one sign at the front is every field's.
-_ONE_SIGN: Final = re.compile(r"\s*-[^+\s]*(?:\s+[^+\-\s][^\s]*)+\s*")
-
-
-def parse_interval(
-    text: str, default_unit: str = "second", *, sql_standard: bool = False
-) -> Interval:
-    """PostgreSQL's, SQL's and ISO 8601's forms. 22007, 22008.
-
-    A bare number at the end counts `default_unit`s: INTERVAL '5' DAY.
-    """
-    stripped = text.strip()
-    if stripped[:1] == "P" or stripped[:2] in ("-P", "+P"):
-        return _parse_iso(stripped, text)
-    if sql_standard and _ONE_SIGN.fullmatch(text) and stripped[-3:].lower() != "ago":
-        rest = parse_interval(stripped[1:], default_unit)
-        return check_interval(-rest[0], -rest[1], -rest[2])
-    total = _Sum()
-    at = 0
-    pending: Decimal | None = None
-    seen = False
-    claimed: set[Interval] = set()
-
-    def claim(*units: Interval) -> None:
-        """Each field may be written once."""
-        if claimed.intersection(units):
-            raise bad_datetime("interval", text)
-        claimed.update(units)
-
-    while at < len(stripped):
-        match = _TOKEN.match(stripped, at)
-        if match is None:
-            raise bad_datetime("interval", text)
-        at = match.end()
-        if match["at"]:
-            continue
-        if match["word"]:
-            word = match["word"].lower()
-            if word == "ago":
-                total.negate()
-                continue
-            unit = _UNITS.get(word)
-            if unit is None or pending is None:
-                raise bad_datetime("interval", text)
-            claim(unit)
-            total.add(pending, unit)
-            pending = None
-        elif match["number"]:
-            if pending is not None:
-                raise bad_datetime("interval", text)
-            pending = Decimal(match["number"])
-        elif match["years"]:
-            years, _, months = match["years"].lstrip("+-").partition("-")
-            sign = -1 if match["years"].startswith("-") else 1
-            claim(_UNITS["year"], _UNITS["month"])
-            if int(months) > 11:
-                raise _field_overflow(text)
-            total.months += sign * (int(years) * 12 + int(months))
-        else:
-            if pending is not None:  # SQL's day-time form: 3 4:05:06
-                claim(_UNITS["day"])
-                total.days += int(pending)
-                pending = None
-            claim(_UNITS["hour"], _UNITS["minute"], _UNITS["second"])
-            total.us += _clock(match["clock"])
-        seen = True
-    if pending is not None:
-        claim(_UNITS[default_unit])
-        total.add(pending, _UNITS[default_unit])
-    if not seen:
-        raise bad_datetime("interval", text)
-    return check_interval(total.months, total.days, total.us)
-
-
-def _parse_iso(text: str, original: str) -> Interval:
-    total = _Sum()
-    negative = text.startswith("-")
-    body = text.lstrip("+-")[1:]
-    dates, mark, times = body.partition("T")
-    if not body or (mark and not times):
-        raise bad_datetime("interval", original)
-    alternative = _ISO_ALTERNATIVE.fullmatch(body)
-    if alternative is not None:
-        years, months, days, clock = alternative.groups()
-        return check_interval(
-            int(years or 0) * 12 + int(months or 0), int(days or 0), _clock(clock) if clock else 0
-        )
-    for part, names in ((dates, "YMWD"), (times, "HMS")):
-        at = 0
-        while at < len(part):
-            match = _ISO.match(part, at)
-            if match is None or match[2] not in names or not match[1].strip("+-."):
-                raise bad_datetime("interval", original)
-            word = {"Y": "year", "W": "week", "D": "day", "H": "hour", "S": "second"}.get(
-                match[2], "month" if names == "YMWD" else "minute"
-            )
-            total.add(Decimal(match[1]), _UNITS[word])
-            at = match.end()
-    if negative:
-        total.negate()
-    return check_interval(total.months, total.days, total.us)
 
 
 # ------------------------------------------------------------ showing
@@ -374,19 +198,19 @@ def _typmod_out(typmod: int) -> str:
 
 def _input(text: str, typmod: int, ctx: EvalContext) -> Interval:
     standard = ctx.styles.interval_style == "sql_standard"
-    if typmod < 0:
-        return parse_interval(text, sql_standard=standard)
-    unit = _smallest_field(typmod)
-    return _fit(parse_interval(text, unit, sql_standard=standard), typmod, explicit=False)
+    try:
+        value = parse_interval(text, _fields_of(typmod), sql_standard=standard)
+    except BadDateError:
+        raise bad_datetime("interval", text) from None
+    return value if typmod < 0 else _fit(value, typmod, explicit=False)
 
 
-def _smallest_field(typmod: int) -> str:
-    """What a bare number counts: the last field that the modifier allows."""
+def _fields_of(typmod: int) -> frozenset[str]:
+    """The fields that a modifier allows; none for all of them."""
     fields = typmod >> 16 & 0xFFFF
-    if fields == _FULL_RANGE:
-        return "second"
-    order = ("second", "minute", "hour", "day", "month", "year")
-    return next((name for name in order if fields >> _FIELD_BITS[name] & 1), "second")
+    if typmod < 0 or fields == _FULL_RANGE:
+        return frozenset()
+    return frozenset(name for name, bit in _FIELD_BITS.items() if fields >> bit & 1)
 
 
 def _output(value: Interval, ctx: EvalContext) -> str:
@@ -504,40 +328,54 @@ def interval_div(value: Interval, divisor: float) -> Interval:
     return _scaled(value, lambda part: part / divisor)
 
 
+def _carry(part: int, unit: int) -> int:
+    """How many whole units are in `part`, towards zero."""
+    return abs(part) // unit * (-1 if part < 0 else 1)
+
+
 @forms.function("justify_hours(interval)")
 def justify_hours(value: Interval) -> Interval:
-    """Whole days of time become days."""
+    """Whole days of time become days; 22008."""
     months, days, us = value
-    whole = (
-        int(us / US_PER_DAY) if abs(us) < 2**53 else abs(us) // US_PER_DAY * (-1 if us < 0 else 1)
-    )
+    whole = _carry(us, US_PER_DAY)
     us -= whole * US_PER_DAY
     days += whole
+    check_interval(months, days, us)
     if days > 0 > us:
-        return months, days - 1, us + US_PER_DAY
-    if days < 0 < us:
-        return months, days + 1, us - US_PER_DAY
-    return months, days, us
+        days, us = days - 1, us + US_PER_DAY
+    elif days < 0 < us:
+        days, us = days + 1, us - US_PER_DAY
+    return check_interval(months, days, us)
 
 
 @forms.function("justify_days(interval)")
 def justify_days(value: Interval) -> Interval:
-    """30 days become a month."""
+    """30 days become a month; 22008."""
     months, days, us = value
-    whole = abs(days) // 30 * (-1 if days < 0 else 1)
+    whole = _carry(days, 30)
     days -= whole * 30
     months += whole
+    check_interval(months, days, us)
     if months > 0 > days:
-        return months - 1, days + 30, us
-    if months < 0 < days:
-        return months + 1, days - 30, us
-    return months, days, us
+        months, days = months - 1, days + 30
+    elif months < 0 < days:
+        months, days = months + 1, days - 30
+    return check_interval(months, days, us)
 
 
 @forms.function("justify_interval(interval)")
 def justify_interval(value: Interval) -> Interval:
-    """Both, with one sign."""
-    months, days, us = justify_days(justify_hours(value))
+    """Both, with one sign; 22008."""
+    months, days, us = value
+    # days are carried first where they would not hold the time's as well
+    if (days > 0 and us > 0) or (days < 0 and us < 0):
+        whole = _carry(days, 30)
+        days, months = days - whole * 30, months + whole
+    whole = _carry(us, US_PER_DAY)
+    us, days = us - whole * US_PER_DAY, days + whole
+    whole = _carry(days, 30)
+    days, months = days - whole * 30, months + whole
+    check_interval(months, days, us)
     if months > 0 and (days < 0 or (days == 0 and us < 0)):
         months, days = months - 1, days + 30
     elif months < 0 and (days > 0 or (days == 0 and us > 0)):
@@ -546,7 +384,7 @@ def justify_interval(value: Interval) -> Interval:
         days, us = days - 1, us + US_PER_DAY
     elif days < 0 < us:
         days, us = days + 1, us - US_PER_DAY
-    return months, days, us
+    return check_interval(months, days, us)
 
 
 forms.templates(

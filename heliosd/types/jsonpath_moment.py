@@ -9,7 +9,7 @@ from heliosd.errors import SqlError
 from heliosd.types.calendar import US_PER_DAY, US_PER_SECOND
 from heliosd.types.context import EvalContext
 from heliosd.types.datetime import local_to_utc, round_us, timetz_key
-from heliosd.types.datetime_text import date_text, offset_text, time_text, timestamp_text
+from heliosd.types.datetime_text import date_text, json_offset, time_text, timestamp_text
 from heliosd.types.declare import SQL_NAMES
 from heliosd.types.styles import DEFAULT_STYLES
 from heliosd.types.template_read import ReadMoment, read_by_template
@@ -33,14 +33,14 @@ class PathMoment:
         if self.kind == "date":
             return date_text(self.value, DEFAULT_STYLES)
         if self.kind in ("time", "timetz"):
-            zone = offset_text(self.zone_s) if self.kind == "timetz" else ""
+            zone = json_offset(self.zone_s) if self.kind == "timetz" else ""
             return time_text(self.value) + zone
         local = self.value + self.zone_s * US_PER_SECOND
         shown = timestamp_text(local, DEFAULT_STYLES).replace(" ", "T", 1)
         if self.kind == "timestamp":
             return shown
         bare = shown.removesuffix(" BC")
-        return bare + offset_text(self.zone_s) + shown[len(bare) :]
+        return bare + json_offset(self.zone_s) + shown[len(bare) :]
 
 
 _CLOCKS: Final = ("HH24:MI:SS.US", "HH24:MI:SS")

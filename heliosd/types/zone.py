@@ -6,7 +6,9 @@ that a local time has. Offsets are seconds east of UTC (PostgreSQL's internals c
 
 from __future__ import annotations
 
+import io
 import re
+import struct
 from dataclasses import dataclass
 from datetime import UTC as PYTHON_UTC
 from datetime import datetime, timedelta
@@ -97,16 +99,20 @@ def _offset_of_local_second(info: ZoneInfo, second: int) -> int:
 
 
 _POSIX: Final = re.compile(
-    r"(?:<([A-Za-z0-9+-]+)>|([A-Za-z]{3,}))?([+-]?)(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?", re.ASCII
+    r"(?:<([A-Z0-9+-]*)>|([A-Z]*))([+-]?)(\d{1,3})(?::(\d{1,2}))?(?::(\d{1,2}))?"
+    r"(?:(?:<([A-Z0-9+-]+)>|([A-Z]+))(?:([+-]?)(\d{1,3})(?::(\d{1,2}))?(?::(\d{1,2}))?)?"
+    r"(,[-+,./:0-9JM]+)?)?",
+    re.ASCII,
 )
+_RULE: Final = ",M3.2.0,M11.1.0"  # the United States', where a zone with summer time names none
 
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> Zone | None:
     """The zone a SET TIME ZONE or AT TIME ZONE names; None when there is none.
 
-    IANA names match without regard to case; then POSIX forms such as `UTC+3` and `<+03>-3`, whose
-    sign counts west.
+    IANA names match without regard to case; then POSIX forms such as `UTC+3`, `<+03>-3` and
+    `CST7CDT,M4.1.0,M10.5.0`, whose signs count west.
     """
     canonical = _iana_names().get(name.lower())
     if canonical is not None:
@@ -116,14 +122,48 @@ def find_zone(name: str) -> Zone | None:
             return Zone(canonical, info=ZoneInfo(canonical))
         except (ZoneInfoNotFoundError, ValueError, OSError):
             return None
-    match = _POSIX.fullmatch(name)
-    if match is None or not (match[1] or match[2]):
+    upper = name.upper()
+    match = _POSIX.fullmatch(upper)
+    if match is None:
         return None
-    seconds = int(match[4]) * 3600 + int(match[5] or 0) * 60 + int(match[6] or 0)
-    if seconds > 168 * 3600:
+    west = _posix_seconds(*match.group(3, 4, 5, 6))
+    if west is None:
         return None
-    sign = 1 if match[3] == "-" else -1
-    return Zone(name, fixed_s=sign * seconds, abbreviation=match[1] or match[2])
+    standard = match[1] or match[2] or ""
+    summer = match[7] or match[8]
+    if not summer:
+        return Zone(upper, fixed_s=-west, abbreviation=standard)
+    summer_west = west - 3600 if match[10] is None else _posix_seconds(*match.group(9, 10, 11, 12))
+    if summer_west is None or not standard:
+        return None
+    return _ruled_zone(upper, (standard, west), (summer, summer_west), match[13] or _RULE)
+
+
+def _posix_seconds(sign: str, hours: str, minutes: str | None, seconds: str | None) -> int | None:
+    total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+    if int(hours) > 167 or int(minutes or 0) > 59 or int(seconds or 0) > 59:
+        return None
+    return -total if sign == "-" else total
+
+
+def _ruled_zone(
+    name: str, standard: tuple[str, int], summer: tuple[str, int], rule: str
+) -> Zone | None:
+    """A zone of a POSIX rule: a file of zone data that has nothing but the rule."""
+    shown = "".join(f"<{word}>{_west_text(west)}" for word, west in (standard, summer))
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, len(standard[0]) + 1)
+    header = b"TZif2" + bytes(15) + counts
+    block = struct.pack(">lBB", -standard[1], 0, 0) + standard[0].encode() + b"\0"
+    data = header + block + header + block + f"\n{shown}{rule}\n".encode()
+    try:
+        return Zone(name, info=ZoneInfo.from_file(io.BytesIO(data), key=name))
+    except (ValueError, OSError):
+        return None
+
+
+def _west_text(west: int) -> str:
+    hours, rest = divmod(abs(west), 3600)
+    return f"{'-' if west < 0 else ''}{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
 def fixed_zone(seconds_east: int) -> Zone:
@@ -151,3 +191,21 @@ def _iana_names() -> dict[str, str]:
 def zone_names() -> list[str]:
     """Every IANA name, sorted."""
     return sorted(_iana_names().values())
+
+
+_MONTH_S: Final = 30 * 86_400
+
+
+def abbreviation_offset(zone: Zone, abbreviation: str, instant: int) -> int | None:
+    """Seconds east that an abbreviation last meant in a zone at an instant, or will mean first.
+
+    None when the zone's data does not use it.
+    """
+    if zone.info is None:
+        return None
+    for direction, months in ((-1, 1_500), (1, 1_500)):
+        for step in range(months):
+            at = instant + direction * step * _MONTH_S * 1_000_000
+            if zone.abbreviation_at(at) == abbreviation:
+                return zone.offset_at(at)
+    return None
