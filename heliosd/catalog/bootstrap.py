@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.acl import CREATE, USAGE
+from heliosd.catalog.history import HistoryClock, newest_us, write_history
 from heliosd.catalog.lookup import SharedCatalog
 from heliosd.catalog.objects import (
     BOOTSTRAP_ROLE_OID,
@@ -100,8 +101,10 @@ def create(
     assert first == CATALOG_SPEC.tree_id, "the catalog is a store's first tree"
     transaction.create_tree(CATALOG_SPEC)
     storage.sequences.set(OID_SEQUENCE, FIRST_USER_OID)
-    for obj in first_objects(storage, superuser, verifier):
+    objects = tuple(first_objects(storage, superuser, verifier))
+    for obj in objects:
         write_object(transaction, obj)
+    write_history(transaction, [(None, obj) for obj in objects], HistoryClock().next_us())
 
 
 def first_objects(
@@ -175,4 +178,5 @@ def open_catalog(
     """The committed catalog of an existing data directory, read in full."""
     shared = SharedCatalog(types, system_objects(views))
     load_objects(transaction, shared)
+    shared.history_clock.last_us = newest_us(transaction)
     return shared

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from helios_storage.locks import TableLockMode
 from heliosd.catalog.default_privileges import initial_acl
+from heliosd.catalog.history import security_changes, write_history
 from heliosd.catalog.lookup import Catalog, Overlay
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -66,6 +67,12 @@ class CatalogEdit:
     def rollback_to(self, mark: int) -> None:
         """Undo what came after `mark`; the storage transaction undoes the rows itself."""
         self.overlay.undo_to(mark)
+
+    def note_history(self) -> None:
+        """About to commit: what changed of who may do what goes into the history, with the time."""
+        changes = security_changes(self.overlay.log)
+        if changes:
+            write_history(self.transaction, changes, self.catalog.shared.history_clock.next_us())
 
     def publish(self) -> None:
         """The storage transaction's commit is published: now everybody sees the changes."""

@@ -14,6 +14,7 @@ from secrets import token_bytes
 from typing import TYPE_CHECKING, TypeVar
 
 from heliosd.catalog.acl import USAGE, has_privilege
+from heliosd.catalog.history import HistoryClock
 from heliosd.catalog.made_types import session_registry
 from heliosd.catalog.membership import RoleWalks
 from heliosd.catalog.objects import (
@@ -77,6 +78,7 @@ class SharedCatalog:
         """Memberships walked, for `catalog.membership`."""
         self.mask_secret = token_bytes(32)
         """The key of hash and noise masks; a server puts its key ring's secret in its place."""
+        self.history_clock = HistoryClock()
         self._versions = count(1)
         for obj in system:
             self.state.add(obj)

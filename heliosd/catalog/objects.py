@@ -123,6 +123,21 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a role may be sent of a table (0: of all tables) in `period_us` microseconds.
+
+    None: as much as there is. `counters` are storage's: when the span began, rows, bytes.
+    """
+
+    oid: int
+    table: int = 0
+    rows: int | None = None
+    size_bytes: int | None = None
+    period_us: int
+    counters: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Role(CatalogObject):
     """A role; `member_of` are its direct memberships. `verifier` is for SCRAM, never a text."""
 
@@ -150,6 +165,7 @@ class Role(CatalogObject):
     settings: tuple[tuple[str, str], ...] = ()
     database_settings: tuple[tuple[int, str, str], ...] = ()
     """(database oid, setting, value): ALTER ROLE ... IN DATABASE ... SET."""
+    budgets: tuple[Budget, ...] = ()
     budgets: tuple[Budget, ...] = ()
 
 

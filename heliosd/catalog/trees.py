@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CATALOG_TREE: Final = TreeId(1)
 CATALOG_SPEC: Final = TreeSpec(CATALOG_TREE, "int", "tb")
 
+FIRST_OID: Final = 1
+"""Keys below are not objects: they are the history (catalog/history.py)."""
+
 OID_SEQUENCE: Final = 1
 """The storage sequence that counts oids; it outlives rollbacks, as PostgreSQL's counter does."""
 
@@ -42,7 +45,7 @@ def load_objects(transaction: Transaction, shared: SharedCatalog) -> int:
     snapshot = transaction.snapshot()
     count = 0
     try:
-        for _keys, rows in snapshot.batches(CATALOG_TREE):
+        for _keys, rows in snapshot.batches(CATALOG_TREE, FIRST_OID):
             for kind, data in rows:
                 shared.state.add(decode_object(kind, data, shared.next_version()))
                 count += 1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from helios_storage.transaction import Snapshot, Transaction
     from heliosd.catalog.edit import CatalogEdit
     from heliosd.catalog.lookup import Catalog, SearchPath
+    from heliosd.catalog.objects import Budget
     from heliosd.catalog.views.context import ViewContext
     from heliosd.execute.constraints import DeferredChecks
     from heliosd.execute.program import CommandResult, Parameters, Program, ResultColumn, Row
@@ -183,6 +184,7 @@ class CursorServices(Protocol):
         """`direction`: forward, backward, absolute, relative; `count` None: all. 34000, 55000."""
         ...
 
+    def budgets(self, name: str) -> tuple[Budget, ...]: ...
     def move(self, name: str, direction: str, count: int | None) -> int: ...
     def close(self, name: str) -> None: ...
     def close_all(self) -> None: ...
@@ -311,6 +313,10 @@ class SessionServices(Protocol):
     # Preparing a statement that is part of a utility statement (EXPLAIN, CREATE TABLE AS, COPY
     # (query)), under this session's scope, role and settings.
     def prepare(self, statement: Statement, parameter_types: tuple[int, ...] = ()) -> Program: ...
+    def draw(self, budgets: Sequence[Budget], rows: int, size_bytes: int) -> None:
+        """Before rows that budgets are about are sent otherwise than as the result: 53400."""
+        ...
+
     def new_statement_snapshot(self) -> Snapshot:
         """A snapshot that sees what this statement has written; `context.snapshot` becomes it."""
         ...

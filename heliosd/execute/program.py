@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from heliosd.catalog.objects import Budget
     from heliosd.execute.context import ExecutionContext, SessionServices
     from heliosd.sql.bound import Privilege
 
@@ -58,6 +59,7 @@ class CommandResult:
     tag: str
     columns: tuple[ResultColumn, ...] | None = None
     rows: Iterator[list[Row]] | None = None
+    budgets: tuple[Budget, ...] = ()
 
 
 class PlanIsStale(Exception):  # not a failure: the caller prepares again
@@ -115,6 +117,8 @@ class Program:
     # What the current role needs (sql.bound.Privilege); checked when it runs first, and again when
     # privileges have changed.
     privileges: tuple[Privilege, ...] = ()
+    # What its rows are drawn from (security/budgets.py); such a program has no point forms.
+    budgets: tuple[Budget, ...] = ()
     # Generated source by pipeline, for EXPLAIN (VERBOSE) and for reading in a debugger.
     sources: tuple[str, ...] = field(default=(), repr=False)
     # The physical plan, for EXPLAIN.

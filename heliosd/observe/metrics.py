@@ -139,6 +139,9 @@ class Metrics(Collector):
         self.rate_limited = Counter(
             "heliosdb_rate_limit_exceeded_total", "Work refused by a limit.", "limit", LIMITS
         )
+        self.budget_exceeded = Counter(
+            "heliosdb_budget_exceeded_total", "Rows refused by an exfiltration budget."
+        )
         self.transactions_committed = Counter(
             "heliosdb_transactions_committed_total", "Transactions committed."
         )

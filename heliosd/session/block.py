@@ -451,6 +451,8 @@ class Block:
         if transaction is not None:
             try:
                 self._owner.before_commit(transaction)
+                if self.edit is not None:
+                    self.edit.note_history()
                 lsn = transaction.commit(self.edit.publish if self.edit is not None else None)
             except Blocked:
                 # On a plain call, before any effect: it will be asked again where it may wait.

@@ -12,6 +12,7 @@ from heliosd.session.portal import Cursor, Portals, no_such_portal
 from heliosd.session.statement_cache import Prepared
 
 if TYPE_CHECKING:
+    from heliosd.catalog.objects import Budget
     from heliosd.execute.context import ExecutionContext
     from heliosd.execute.program import Parameters, ResultColumn, Row
     from heliosd.sql.tree import Statement
@@ -99,6 +100,11 @@ class CursorCommands:
         if cursor.binary:
             self._owner.answer_in_binary()
         return cursor.columns or (), cursor.fetch(direction, count)
+
+    def budgets(self, name: str) -> tuple[Budget, ...]:
+        """What the cursor's rows are drawn from."""
+        prepared = self._find(name).prepared
+        return () if prepared is None else prepared.program.budgets
 
     def move(self, name: str, direction: str, count: int | None) -> int:
         """MOVE: how many rows FETCH would have given."""

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from heliosd.session.channel import Channel
     from heliosd.session.instance import Instance
     from heliosd.settings.state import SessionSettingsState
-    from heliosd.types.context import AdvisoryLocks, CatalogLookup, SequenceAccess
+    from heliosd.types.context import (
+        AdvisoryLocks,
+        CatalogLookup,
+        SecurityAccess,
+        SequenceAccess,
+    )
 
 
 class EvaluationOwner(Protocol):
@@ -44,6 +49,8 @@ class EvaluationOwner(Protocol):
     def sequences(self) -> SequenceAccess: ...
     @property
     def advisory_locks(self) -> AdvisoryLocks: ...
+    @property
+    def security(self) -> SecurityAccess: ...
     def set_setting(self, name: str, value: str | None, *, local: bool = False) -> None: ...
     def transaction_id(self, *, assign: bool) -> int | None: ...
     def notice(
@@ -134,6 +141,10 @@ class Evaluation:
     @property
     def advisory_locks(self) -> AdvisoryLocks:
         return self._owner.advisory_locks
+
+    @property
+    def security(self) -> SecurityAccess:
+        return self._owner.security
 
     @property
     def backend_pid(self) -> int:

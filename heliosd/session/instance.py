@@ -10,8 +10,10 @@ from heliosd.catalog.lookup import SharedCatalog
 from heliosd.execute.hub import Hub
 from heliosd.observe.log import Log
 from heliosd.observe.metrics import Metrics
+from heliosd.security.budgets import Ledger, Usage
 from heliosd.session.buckets import Buckets, KeyExtractor
 from heliosd.session.cancel import Backends
+from heliosd.session.clock import now_us
 from heliosd.session.notify import NotifyBus
 from heliosd.session.statement_cache import StatementCaches
 from heliosd.settings.registry import SettingValue
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from helios_storage.storage import Storage
+    from heliosd.catalog.objects import Budget
     from heliosd.functions.registry import FunctionRegistry
     from heliosd.settings.registry import SettingsRegistry
     from heliosd.types.registry import TypeRegistry
@@ -62,6 +65,24 @@ class Instance:
     backends: Backends = field(default_factory=Backends)
     notifications: NotifyBus = field(default_factory=NotifyBus)
     statements: StatementCaches = field(default_factory=StatementCaches)
+    ledger: Ledger = field(init=False)
     # Why new logins are refused (57P03): starting up, shutting down; None when they are not.
     refusal: str | None = None
     reload: Callable[[], bool] = field(default=lambda: False)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.storage.sequences, now_us, self._refused)
+
+    def _refused(self, budget: Budget, usage: Usage, first: bool) -> None:  # noqa: FBT001  a callback
+        """A row was over a budget: counted each time, told once in a span."""
+        self.metrics.budget_exceeded.value += 1
+        if first:
+            holder = next((r for r in self.catalog.roles() if budget in r.budgets), None)
+            table = self.catalog.state.objects.get(budget.table)
+            self.log.warning(
+                "budget.exceeded",
+                role="" if holder is None else holder.name,
+                table="" if table is None else table.name,
+                rows=usage.rows,
+                bytes=usage.size_bytes,
+            )

@@ -63,14 +63,16 @@ class PreparedCommands:
         program = self.get(name)
         if program.kind is StatementKind.SELECT:
             assert program.rows is not None
-            return CommandResult("SELECT", program.columns, program.rows(owner.context, parameters))
+            rows = program.rows(owner.context, parameters)
+            return CommandResult("SELECT", program.columns, rows, program.budgets)
         if program.kind is StatementKind.MODIFY:
             assert program.modify is not None
             done = program.modify(owner.context, parameters)
             tag = program.command_tag(done.count)
             if program.columns is None:
                 return CommandResult(tag)
-            return CommandResult(tag, program.columns, iter([done.rows] if done.rows else []))
+            rows = iter([done.rows] if done.rows else [])
+            return CommandResult(tag, program.columns, rows, program.budgets)
         assert program.utility is not None
         return program.utility(owner.services)
 

@@ -7,7 +7,8 @@ for (`BlockOwner`, `EvaluationOwner`, `CopyOwner`). It never reads the client's 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_protocol.connection import Connection as Wire
@@ -27,6 +28,7 @@ from heliosd.execute.utility.describe import SessionDescriber
 from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
+from heliosd.security.budgets import budgets_for
 from heliosd.session.advisory import AdvisoryLocks
 from heliosd.session.block import Block
 from heliosd.session.channel import Channel
@@ -38,6 +40,7 @@ from heliosd.session.notify import Notifications
 from heliosd.session.portal import Portals
 from heliosd.session.prepared import NamedStatement, Statements
 from heliosd.session.prepared_commands import PreparedCommands
+from heliosd.session.security_access import SecurityAccess
 from heliosd.session.sequences import Sequences
 from heliosd.session.settings_commands import SettingsCommands
 from heliosd.session.statement_cache import (
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from helios_storage.storage import Storage
     from helios_storage.transaction import Snapshot
     from heliosd.catalog.edit import CatalogEdit
+    from heliosd.catalog.objects import Budget
     from heliosd.execute.program import Parameters, Program
     from heliosd.session.instance import Instance
     from heliosd.sql.tree import Statement
@@ -209,6 +213,11 @@ class SessionState(IdentityState):
         return self._sequences
 
     @property
+    def security(self) -> SecurityAccess:
+        """For heliosd's own functions."""
+        return SecurityAccess(self)
+
+    @property
     def advisory_locks(self) -> AdvisoryLocks:
         if self._advisory is None:
             self._advisory = AdvisoryLocks(self)
@@ -260,7 +269,15 @@ class SessionState(IdentityState):
             session=self,
         )
         check_privileges(self.catalog, self.current_role_oid, program.privileges)
+        roles = (self.session_role_oid, self.current_role_oid)
+        budgets = budgets_for(self.catalog, roles, program.privileges)
+        if budgets and program.columns is not None:
+            return replace(program, budgets=budgets, point=None, point_modify=None)
         return program
+
+    def draw(self, budgets: Sequence[Budget], rows: int, size_bytes: int) -> None:
+        """Before so much is sent of rows that budgets are about: 53400 when it is too much."""
+        self.instance.ledger.draw(budgets, rows, size_bytes)
 
     def _row_count(self, tree_id: int) -> int:
         """Rows in a tree at the newest root, for the planner."""

@@ -19,6 +19,7 @@ from heliosd.settings.state import SessionSettingsState
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
+    from heliosd.catalog.objects import Budget
     from heliosd.session.block import Block
     from heliosd.session.channel import Channel
     from heliosd.session.evaluation import Evaluation
@@ -136,6 +137,11 @@ class SessionViews:
         for name, declared, value in self._session.settings_state.items():
             if declared is not None and not declared.secret:
                 yield _setting_row(name, declared, value)
+
+    def budget_usage(self, budget: Budget) -> tuple[int, int, int]:
+        """What has been drawn from a budget."""
+        usage = self._session.instance.ledger.usage(budget)
+        return usage.start_us, usage.rows, usage.size_bytes
 
     def row_count(self, tree_id: int) -> int:
         """Rows at the newest root."""

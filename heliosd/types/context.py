@@ -6,6 +6,7 @@ session's. Times are microseconds since 2000-01-01 UTC, as in every timestamptz 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from heliosd.types.styles import Styles
@@ -105,6 +106,23 @@ class AdvisoryLocks(Protocol):
     def unlock_all(self) -> None: ...
 
 
+class SecurityAccess(Protocol):
+    """What heliosd's own functions ask for: budgets, and access at another time."""
+
+    def set_budget(
+        self,
+        role: str,
+        relation: int | None,
+        rows: int | None,
+        size_bytes: int | None,
+        period_us: int,
+    ) -> None: ...
+    def drop_budget(self, role: str, relation: int | None) -> bool: ...
+    def access_history(
+        self, relation: int, column: str | None, at_us: int
+    ) -> Iterator[tuple[Any, ...]]: ...
+
+
 class EvalContext(Protocol):
     """One session as its expressions see it."""
 
@@ -151,6 +169,8 @@ class EvalContext(Protocol):
     def sequences(self) -> SequenceAccess: ...
     @property
     def advisory_locks(self) -> AdvisoryLocks: ...
+    @property
+    def security(self) -> SecurityAccess: ...
     @property
     def backend_pid(self) -> int: ...
     @property

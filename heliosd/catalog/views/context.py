@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
+    from heliosd.catalog.objects import Budget
     from heliosd.types.context import EvalContext
 
 
@@ -82,6 +83,10 @@ class ServerLookup(Protocol):
     def cursors(self) -> Iterable[CursorRow]: ...
     def settings(self) -> Iterable[tuple[Any, ...]]:
         """Rows of pg_settings in its columns' order."""
+        ...
+
+    def budget_usage(self, budget: Budget) -> tuple[int, int, int]:
+        """(start of the span, rows, bytes) of what has been drawn from a budget."""
         ...
 
     def row_count(self, tree_id: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from heliosd.catalog.acl import is_superuser, roles_of
 from heliosd.catalog.labels import PROVIDER
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -19,6 +20,8 @@ from heliosd.catalog.objects import (
 )
 from heliosd.catalog.views.declare import Row, catalog_view
 from heliosd.catalog.views.values import PG_AUTHID, PG_CLASS, PG_DATABASE, PG_NAMESPACE
+
+PG_READ_ALL_STATS: Final = 3375
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
@@ -110,3 +113,22 @@ def helios_unlabelled_columns(ctx: ViewContext) -> Iterator[Row]:
                 shown = str(column.type_oid) if kind is None else kind.display
                 schema = catalog.schema_name(table.schema)
                 yield (schema, table.name, column.name, shown)
+
+
+@catalog_view("helios_budgets")
+def helios_budgets(ctx: ViewContext) -> Iterator[Row]:
+    """Budgets and what is drawn from them now: of one's own roles, of all for pg_read_all_stats."""
+    catalog, reader = ctx.catalog, ctx.evaluation.current_role_oid
+    mine = roles_of(catalog, reader)
+    everything = is_superuser(catalog, reader) or PG_READ_ALL_STATS in mine
+    for role in sorted(catalog.objects(Role), key=lambda role: role.name):
+        for budget in role.budgets if everything or role.oid in mine else ():
+            table = catalog.of_kind(Table, budget.table)
+            if budget.table and table is None:
+                continue
+            start, rows, size = ctx.server.budget_usage(budget)
+            yield (
+                role.name, None if table is None else catalog.schema_name(table.schema),
+                None if table is None else table.name, budget.rows, budget.size_bytes,
+                (0, 0, budget.period_us), start, rows, size,
+            )  # fmt: skip

@@ -13,6 +13,7 @@ from heliosd.execute.context import CopyFormat
 from heliosd.execute.copy.binary import HEADER, NULL, TRAILER
 from heliosd.execute.copy.columns import load_libraries
 from heliosd.execute.copy.leaf_lines import Part, leaf_lines
+from heliosd.execute.copy.metered import MeteredStream, may_read_leaves
 from heliosd.sql.tree import Select
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ def unload(
     write = _writer(session, types, options, forced, stream)
     if options.header:
         stream.write_rows([_header(columns, options)])
+    if program.budgets:
+        stream = MeteredStream(session, program.budgets, stream)
+        write = _row_by_row(_writer(session, types, options, forced, stream))
+    if not may_read_leaves(session, program, relation, columns):
+        relation = None
     by_columns = _by_columns(session, relation, columns, types, options)
     batches = _batches(session, program) if by_columns is None else by_columns
     count = 0
@@ -144,6 +150,18 @@ def _writer(
             stream.write_lines(data)
 
     return write
+
+
+def _row_by_row(write: Callable[[Sequence[Row]], None]) -> Callable[[Sequence[Row]], None]:
+    """Each row on its own, so that the first one over a budget is the one that is not sent."""
+
+    def each(rows: Sequence[Row]) -> None:
+        for row in rows:
+            write((row,))
+        if not rows:
+            write(())
+
+    return each
 
 
 def _binary_writer(

@@ -41,7 +41,8 @@ def fetch(statement: Fetch, session: SessionServices) -> CommandResult:
         count = session.cursors.move(statement.cursor, direction, statement.count)
         return CommandResult(f"MOVE {count}")
     columns, rows = session.cursors.fetch(statement.cursor, direction, statement.count)
-    return CommandResult(f"FETCH {len(rows)}", columns, iter([rows]))
+    budgets = session.cursors.budgets(statement.cursor)
+    return CommandResult(f"FETCH {len(rows)}", columns, iter([rows]), budgets)
 
 
 @runs(ClosePortal, tag="CLOSE CURSOR")

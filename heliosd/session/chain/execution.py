@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from helios_storage.locks import LockPolicy
 from helios_storage.transaction import Isolation
 from heliosd.errors import READ_ONLY_SQL_TRANSACTION, SqlError
 from heliosd.execute.program import CommandResult, StatementKind
+from heliosd.security.budgets import send_within
 from heliosd.session.results import (
     BINARY,
     TEXT,
@@ -22,6 +23,7 @@ from heliosd.session.results import (
 from heliosd.session.state import SessionState
 
 if TYPE_CHECKING:
+    from heliosd.catalog.objects import Budget
     from heliosd.execute.program import Parameters, Program, ResultColumn, Row
     from heliosd.session.portal import Portal
     from heliosd.session.statement_cache import Prepared
@@ -89,7 +91,7 @@ class Execution:
             assert program.rows is not None
             description, encode_rows = encoder_of(state, prepared, formats)
             state.send(description)
-            count = self._send_rows(program.rows(context, parameters), encode_rows)
+            count = self._send_rows(program.rows(context, parameters), encode_rows, program.budgets)
             return f"SELECT {count}"
         if program.kind is StatementKind.MODIFY:
             assert program.modify is not None
@@ -97,7 +99,7 @@ class Execution:
             if program.columns is not None:
                 description, encode_rows = encoder_of(state, prepared, formats)
                 state.send(description)
-                self._send_rows([done.rows], encode_rows)
+                self._send_rows([done.rows], encode_rows, program.budgets)
             return program.command_tag(done.count)
         assert program.utility is not None
         return self.send_result(program.utility(state), describe=True)
@@ -113,12 +115,28 @@ class Execution:
         )
         if describe:
             state.send(description)
-        count = self._send_rows(result.rows, encode_rows)
+        count = self._send_rows(result.rows, encode_rows, result.budgets)
         return f"{result.tag} {count}" if result.tag in _COUNTED_TAGS else result.tag
 
-    def _send_rows(self, batches: Iterable[list[Row]], encode_rows: Callable[..., bytes]) -> int:
+    def _send_rows(
+        self,
+        batches: Iterable[list[Row]],
+        encode_rows: Callable[..., bytes],
+        budgets: tuple[Budget, ...] = (),
+    ) -> int:
         state = self._state
         count = 0
+        if budgets:
+            ledger = state.instance.ledger
+
+            def encode(rows: Sequence[Row]) -> bytes:
+                return encode_rows(rows, state.eval)
+
+            for batch in batches:
+                if batch:
+                    send_within(ledger, budgets, batch, encode, state.send_streaming)
+                    count += len(batch)
+            return count
         for batch in batches:
             if batch:
                 count += len(batch)
@@ -141,13 +159,14 @@ class Execution:
                 batches = program.rows(state.context, parameters)
                 first = next(batches, [])
                 state.send(waiting.head)
-                tag = f"SELECT {self._send_rows(chain((first,), batches), waiting.encode_rows)}"
+                rows = chain((first,), batches)
+                tag = f"SELECT {self._send_rows(rows, waiting.encode_rows, program.budgets)}"
             elif program.kind is StatementKind.MODIFY:
                 assert program.modify is not None
                 done = program.modify(state.context, parameters)
                 state.send(waiting.head)
                 if program.columns is not None:
-                    self._send_rows([done.rows], waiting.encode_rows)
+                    self._send_rows([done.rows], waiting.encode_rows, program.budgets)
                 tag = program.command_tag(done.count)
             else:
                 assert program.utility is not None
@@ -202,7 +221,8 @@ class Execution:
             encode_rows = make_encoder(
                 state, columns, resolve_formats(portal.formats, len(columns))
             )[1]
-        count = self._send_rows(portal.take(rows_max), encode_rows)
+        budgets = () if portal.prepared is None else portal.prepared.program.budgets
+        count = self._send_rows(portal.take(rows_max), encode_rows, budgets)
         portal.count += count
         if not portal.done:
             return None
@@ -216,12 +236,14 @@ class Execution:
         if program.kind is StatementKind.SELECT:
             assert program.rows is not None
             encode_rows = encoder_of(state, prepared, portal.formats)[1]
-            return f"SELECT {self._send_rows(program.rows(context, parameters), encode_rows)}"
+            rows = program.rows(context, parameters)
+            return f"SELECT {self._send_rows(rows, encode_rows, program.budgets)}"
         if program.kind is StatementKind.MODIFY:
             assert program.modify is not None
             done = program.modify(context, parameters)
             if program.columns is not None:
-                self._send_rows([done.rows], encoder_of(state, prepared, portal.formats)[1])
+                encode_rows = encoder_of(state, prepared, portal.formats)[1]
+                self._send_rows([done.rows], encode_rows, program.budgets)
             return program.command_tag(done.count)
         assert program.utility is not None
         result = program.utility(state)
@@ -232,7 +254,7 @@ class Execution:
         encode_rows = make_encoder(
             state, result.columns, resolve_formats(formats, len(result.columns))
         )[1]
-        count = self._send_rows(result.rows, encode_rows)
+        count = self._send_rows(result.rows, encode_rows, result.budgets)
         return f"{result.tag} {count}" if result.tag in _COUNTED_TAGS else result.tag
 
     # ------------------------------------------------------------ snapshots

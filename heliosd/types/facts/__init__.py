@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 from types import MappingProxyType
 
 
@@ -160,8 +161,9 @@ def cast_facts() -> tuple[CastFact, ...]:
 
 @lru_cache(maxsize=1)
 def function_facts() -> Mapping[int, FunctionFact]:
-    """By oid; procedures are not among them."""
-    return MappingProxyType({int(row[0]): _function(row) for row in _rows("functions")})
+    """By oid, heliosd's own included; procedures are not among them."""
+    rows = chain(_rows("functions"), _rows("helios_functions"))
+    return MappingProxyType({int(row[0]): _function(row) for row in rows})
 
 
 @lru_cache(maxsize=1)
