@@ -17,7 +17,9 @@ from heliosd.types.array import make_array_type
 from heliosd.types.composite import make_composite_type
 from heliosd.types.domain import make_domain_type
 from heliosd.types.enum import EnumLabel, make_enum_type
+from heliosd.types.multirange import make_multirange_type
 from heliosd.types.quoting import quote_identifier
+from heliosd.types.range import RangeOps, RangeType, itself, make_range_type
 from heliosd.types.registry import SqlType, TypeField, TypeRegistry
 
 if TYPE_CHECKING:
@@ -116,7 +118,40 @@ class SessionTypes(Mapping[int, SqlType]):
                 return self._domain(made)
             case "c":
                 return self._composite(made, made.oid, made.array_oid)
+            case "r":
+                return self._range(made)
+            case "m":
+                return self._multirange(made)
         return None
+
+    def _range(self, made: TypeObject) -> RangeType | None:
+        subtype = self.get(made.base_type)
+        if subtype is None:
+            return None
+        return make_range_type(
+            RangeOps(subtype, subtype.order_key() or itself),
+            name=made.name,
+            oid=made.oid,
+            array_oid=made.array_oid,
+            align="d" if subtype.align == "d" else "i",
+            multirange_oid=made.multirange,
+            sql_name=self._shown(made.name),
+            uses=(*subtype.uses, (made.oid, made.version)),
+        )
+
+    def _multirange(self, made: TypeObject) -> SqlType | None:
+        kind = self.get(made.base_type)
+        if not isinstance(kind, RangeType):
+            return None
+        return make_multirange_type(
+            kind,
+            name=made.name,
+            oid=made.oid,
+            array_oid=made.array_oid,
+            align=kind.align,
+            sql_name=self._shown(made.name),
+            uses=(*kind.uses, (made.oid, made.version)),
+        )
 
     def _shown(self, name: str) -> str:
         return quote_identifier(name)

@@ -25,15 +25,18 @@ from heliosd.types import (
     like,
     lsn,
     money,
+    multirange,
     network,
     numeric,
     object_ids,
     pattern,
     powers,
     pseudo,
+    range_operators,
     record,
     text,
 )
+from heliosd.types import range as range_type
 from heliosd.types.declare import Form
 from heliosd.types.facts import cast_facts, function_facts, function_oids, operator_facts
 from heliosd.types.oids import OIDS, oid_of
@@ -74,6 +77,9 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     array,
     array_operators,
     enum,
+    range_type,
+    multirange,
+    range_operators,
 )
 
 # The oid family rests as unsigned numbers, int4 as signed: these two are not binary-equal here.
@@ -108,6 +114,8 @@ def collect_names(modules: tuple[ModuleType, ...]) -> dict[str, Callable[..., An
 
 def _types() -> Iterator[SqlType]:
     plain = [item for module in MODULES for item in module.types]
+    ranges = [*range_type.range_types(plain)]
+    plain += [*ranges, *multirange.multirange_types(ranges)]
     yield from plain
     yield from array.array_types(plain)
 

@@ -32,7 +32,7 @@ class EnumLabel:
     usable: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EnumType(SqlType):
     """An enumerated type with its labels in order."""
 

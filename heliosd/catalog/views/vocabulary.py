@@ -17,7 +17,7 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.catalog.views.declare import Row, catalog_view, fact_rows, relation_facts
-from heliosd.catalog.views.opclasses import opclass_facts
+from heliosd.catalog.views.opclasses import default_opclass, opclass_facts
 from heliosd.catalog.views.values import acl_array, array, vector
 from heliosd.types.facts import (
     FunctionFact,
@@ -28,6 +28,7 @@ from heliosd.types.facts import (
     type_facts,
 )
 from heliosd.types.oids import OIDS, oid_of
+from heliosd.types.range import BUILT_IN
 
 if TYPE_CHECKING:
     from heliosd.catalog.views.context import ViewContext
@@ -125,6 +126,29 @@ def pg_enum(ctx: ViewContext) -> Iterator[Row]:
         orders = made.label_orders or range(1, len(made.labels) + 1)
         for order, (oid, label) in zip(orders, made.labels, strict=True):
             yield (oid, made.oid, float(order), label)
+
+
+@catalog_view("pg_range")
+def pg_range(ctx: ViewContext) -> Iterator[Row]:
+    names = {fact.name: oid for oid, fact in function_facts().items()}
+    types = ctx.catalog.types
+    for name, (subtype, multirange) in BUILT_IN.items():
+        kind = types.named(name)
+        yield (
+            kind.oid, OIDS[subtype], OIDS[multirange], 0, _class_oid(ctx, OIDS[subtype]),
+            names.get(f"{name}_canonical", 0), names.get(f"{name}_subdiff", 0),
+        )  # fmt: skip
+    for made in ctx.catalog.objects(TypeObject):
+        if made.kind == "r":
+            yield (
+                made.oid, made.base_type, made.multirange, made.collation,
+                _class_oid(ctx, made.base_type), 0, names.get(made.subtype_diff, 0),
+            )  # fmt: skip
+
+
+def _class_oid(ctx: ViewContext, type_oid: int) -> int:
+    found = default_opclass(ctx.catalog.types, type_oid)
+    return 0 if found is None else found.oid
 
 
 @catalog_view("pg_proc")

@@ -18,6 +18,7 @@ from heliosd.sql.bind.coerce import (
     location,
     settle,
 )
+from heliosd.sql.bind.constructors import range_constructors
 from heliosd.sql.bind.names import bind_field, find_rel
 from heliosd.sql.bind.resolve import ANY, ANYARRAY, UNKNOWN, AmbiguousError, Candidate
 from heliosd.sql.bind.sorting import sort_key
@@ -68,7 +69,7 @@ def _function_name(level: Level, tree: FunctionCall) -> str | None:
         return names[-1]
     if level.state.catalog.schema(names[-2]) is None:
         raise SqlError("3F000", f'schema "{names[-2]}" does not exist', position=tree.position)
-    return None
+    return names[-1] if range_constructors(level.state, names) else None
 
 
 def _choose(
@@ -79,7 +80,12 @@ def _choose(
     inputs: tuple[int, ...],
 ) -> Candidate | Expr:
     resolver = level.state.resolver
-    candidates = resolver.candidates(name, len(inputs), spread=tree.variadic)
+    candidates = resolver.candidates(
+        name,
+        len(inputs),
+        spread=tree.variadic,
+        more=range_constructors(level.state, tree.name),
+    )
     if not any(c.arguments == inputs for c in candidates) and _plain(tree) and len(inputs) == 1:
         cast = _as_cast(level, tree, name, arguments[0])
         if cast is not None:

@@ -247,13 +247,15 @@ class Resolver:
 
     # -- functions ---------------------------------------------------------------------------
 
-    def candidates(self, name: str, count: int, *, spread: bool) -> list[Candidate]:
-        """The overloads of `name` that can be called with `count` arguments.
+    def candidates(
+        self, name: str, count: int, *, spread: bool, more: Sequence[AnyFunction] = ()
+    ) -> list[Candidate]:
+        """The overloads of `name` (and `more`) that can be called with `count` arguments.
 
         `spread`: the call says VARIADIC, so its last argument is the array itself.
         """
         found: list[Candidate] = []
-        for function in self.functions.named(name):
+        for function in (*self.functions.named(name), *more):
             declared = function.arguments
             fixed = len(declared)
             if fixed == count:
