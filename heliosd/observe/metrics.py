@@ -18,7 +18,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-AUTH_METHODS: Final = ("scram", "scram_plus", "tls", "plaintext", "protocol", "timeout", "limit")
+AUTH_METHODS: Final = (
+    *("scram", "scram_plus", "cert", "peer", "oauth", "jwt"),
+    *("none", "tls", "plaintext", "protocol", "timeout", "limit"),
+)
+AUTH_REASONS: Final = (
+    *("password", "unknown_role", "no_password", "expired", "certificate", "token", "peer"),
+    *("nologin", "superuser", "locked", "no_rule", "rejected", "database", "connections", "rate"),
+    *("shutdown", "protocol", "tls", "plaintext", "timeout", "limit", "other"),
+)
 STATEMENT_KINDS: Final = ("select", "insert", "update", "delete", "copy", "utility")
 LIMITS: Final = ("connections", "statements", "logins", "http", "memory")
 SECONDS_BUCKETS: Final = (
@@ -66,6 +74,30 @@ class Counter:
                 family.add_metric([label_value], count)
         else:
             family.add_metric([], self.value)
+        return family
+
+
+class RefusalCounter(Counter):
+    """Refused logins by method and reason; pairs show once they have occurred, and every method
+    from the start, so that a first refusal is an increase."""
+
+    def __init__(self, name: str, doc: str) -> None:
+        super().__init__(name, doc)
+        self._pairs: dict[tuple[str, str], int] = {(method, "other"): 0 for method in AUTH_METHODS}
+
+    def count(self, method: str, reason: str) -> None:
+        """One refusal; words that are not declared count as `none` and `other`."""
+        method = method if method in AUTH_METHODS else "none"
+        reason = reason if reason in AUTH_REASONS else "other"
+        self._pairs[method, reason] = self._pairs.get((method, reason), 0) + 1
+        self.value += 1
+
+    def collect(self) -> CounterMetricFamily:
+        """The family as prometheus-client wants it."""
+        name = self.name.removesuffix("_total")
+        family = CounterMetricFamily(name, self.doc, labels=["method", "reason"])
+        for pair, count in self._pairs.items():
+            family.add_metric(pair, count)
         return family
 
 
@@ -122,9 +154,7 @@ class Metrics(Collector):
     """Every metric of one server; the attribute is the handle that hot paths use."""
 
     def __init__(self) -> None:
-        self.auth_failures = Counter(
-            "heliosdb_auth_failures_total", "Refused logins.", "method", AUTH_METHODS
-        )
+        self.auth_failures = RefusalCounter("heliosdb_auth_failures_total", "Refused logins.")
         self.connections = Counter("heliosdb_connections_total", "Accepted connections.")
         self.active_connections = Gauge("heliosdb_active_connections", "Connections open now.")
         self.query_execution_time = Histogram(

@@ -32,9 +32,13 @@ from heliosd.observe.metrics import Metrics
 from heliosd.ops.certificates import CertificateFiles, ensure_local_certificate, local_hosts
 from heliosd.ops.first_start import PASSWORD_FILE_NAME, FirstStart, has_catalog, make_first_objects
 from heliosd.ops.http import HttpServer
-from heliosd.security.passwords import Challenger
+from heliosd.ops.lockout_file import LockoutFile
+from heliosd.ops.logins import login_policy, open_lockout, read_rules
+from heliosd.security.lockout import LockoutBook
+from heliosd.server.authentication import LoginPolicy
 from heliosd.server.listener import Listener, ListenerOptions
-from heliosd.server.tls import build_tls_server
+from heliosd.server.tls import TlsServer, build_tls_server
+from heliosd.server.tls_clients import ClientAuthority, TlsSource, accept_clients
 from heliosd.session.buckets import Buckets, KeyExtractor, RateLimit
 from heliosd.session.clock import now_us
 from heliosd.session.instance import Instance, SessionLimits
@@ -66,6 +70,7 @@ class Service:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._stopping = False
+        self._lockout: tuple[LockoutBook, LockoutFile] | None = None
         self._data_dir = Path(configuration.value(S.data_dir)).absolute()
 
     async def run(self) -> int:
@@ -82,6 +87,7 @@ class Service:
             catalog = await in_task(hub, lambda: _read_catalog(storage))
             files = self._certificate_files()
             instance = self._instance(hub, storage, catalog)
+            self._lockout = open_lockout(self._configuration, storage, self._data_dir)
             listener = self._listener(instance, files)
             instance.reload = lambda: self._reload(listener)
             loop.add_signal_handler(signal.SIGHUP, instance.reload)
@@ -100,8 +106,10 @@ class Service:
                            seconds=round(time.monotonic() - begin, 3))  # fmt: skip
             if host:
                 self._say_hello(bound, files, first)
+            keeping = asyncio.create_task(self._keep_lockout())
             await self._stop.wait()
             self._stopping = True
+            keeping.cancel()
             await self._shut_down(hub, instance, listener)
             await http.stop()
         finally:
@@ -188,8 +196,6 @@ class Service:
         plaintext = value(S.tls_required) == "remote"
         if plaintext and host and host not in ("127.0.0.1", "::1", "localhost"):
             self._log.warning("plaintext is accepted from loopback addresses", listen=host)
-        mock_key = instance.storage.secret(KeyKind.MOCK)
-        challenger = Challenger(mock_key, instance.catalog.roles)
         options = ListenerOptions(
             authentication_timeout_s=float(value(S.authentication_timeout)),
             unauthenticated_per_address=value(S.unauthenticated_per_address),
@@ -201,15 +207,41 @@ class Service:
                 value(S.login_burst_capacity),
             ),
         )
-        tls = build_tls_server(files.certificate, files.private_key)
-        return Listener(instance, tls, challenger, options, Limits())
+        policy = self._login_policy(instance)
+        instance.host_rules = lambda: read_rules(self._configuration)
+        return Listener(instance, self._tls_source(files), policy, options, Limits())
+
+    def _login_policy(self, instance: Instance) -> LoginPolicy:
+        book = self._lockout[0] if self._lockout is not None else None
+        return login_policy(self._configuration, instance.storage, instance.catalog, book)
+
+    def _tls_source(self, files: CertificateFiles) -> TlsSource:
+        """TLS as configured now. Raises ConfigurationError."""
+        value = self._configuration.value
+        authority = None
+        revocations = Path(found) if (found := value(S.tls_client_revocations)) else None
+        if certificates := value(S.tls_client_authority):
+            authority = ClientAuthority(Path(certificates), revocations)
+        elif revocations is not None:
+            raise ConfigurationError("tls_client_revocations needs tls_client_authority")
+
+        def build(clients: bool) -> TlsServer:  # noqa: FBT001  a yes or no of TlsSource's
+            server = build_tls_server(files.certificate, files.private_key)
+            return accept_clients(server, authority) if authority and clients else server
+
+        return TlsSource(
+            build,
+            revocations,
+            lambda reason: self._log.error("client certificates refused", reason=reason),
+        )
 
     def _reload(self, listener: Listener) -> bool:
-        """SIGHUP, pg_reload_conf(): certificates anew, for connections from now on. A certificate
-        that is not fit is refused, and the one in use stays."""
+        """SIGHUP, pg_reload_conf(): certificates, revocations, host-based rules, maps and token
+        keys anew, for connections from now on. What is not fit is refused, and all stays."""
         try:
-            files = self._certificate_files()
-            listener.tls = build_tls_server(files.certificate, files.private_key)
+            source = self._tls_source(self._certificate_files())
+            policy = self._login_policy(listener.instance)
+            listener.tls_source, listener.policy = source, policy
         except ConfigurationError as error:
             self._log.error("reload refused", reason=str(error))
             return False
@@ -246,6 +278,22 @@ class Service:
             secret = f'PGPASSWORD="$(cat {shlex.quote(str(password_file))})" '
         self._say(f'{secret}psql "{fields}"')
 
+    async def _keep_lockout(self) -> None:
+        """Write failed logins down while they happen: at most once in a second."""
+        while self._lockout is not None:
+            await asyncio.sleep(1.0)
+            await self._write_lockout(*self._lockout)
+
+    async def _write_lockout(self, book: LockoutBook, file: LockoutFile) -> None:
+        changes = book.changes()
+        if not changes:
+            return
+        try:
+            await asyncio.to_thread(file.write, changes)
+        except OSError as error:
+            book.put_back(changes)
+            self._log.error("failed logins cannot be written down", reason=str(error))
+
     # ------------------------------------------------------------ closing
 
     async def _shut_down(self, hub: Hub, instance: Instance, listener: Listener) -> None:
@@ -265,6 +313,8 @@ class Service:
         while len(instance.backends) and time.monotonic() < end:
             await asyncio.sleep(0.02)
         listener.close()
+        if self._lockout is not None:
+            await self._write_lockout(*self._lockout)
         await in_task(hub, instance.storage.checkpoint)
 
 

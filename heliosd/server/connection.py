@@ -10,7 +10,11 @@ object, its buffers and a timer.
 from __future__ import annotations
 
 import asyncio
+import pwd
 import socket
+import struct
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from helios_protocol import messages as m
@@ -21,6 +25,7 @@ from helios_protocol.fields import Fields, WireError
 from helios_protocol.startup import Negotiation, negotiate
 from helios_storage.scheduler import Event
 from heliosd.errors import INVALID_AUTHORIZATION_SPECIFICATION, SqlError
+from heliosd.security.certificates import ClientCertificate, read_certificate
 from heliosd.server.authentication import Authentication
 from heliosd.server.outbox import Outbox
 from heliosd.server.tls import TlsFailed, TlsLayer
@@ -28,7 +33,7 @@ from heliosd.session.session import Session
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Database, Role
-    from heliosd.security.passwords import Challenger
+    from heliosd.server.authentication import LoginPolicy
     from heliosd.server.tls import TlsServer
     from heliosd.session.instance import Instance
 
@@ -36,6 +41,12 @@ if TYPE_CHECKING:
 WRITE_BUFFER_BYTES: Final = 256 * 1024
 # After a refusal the client gets this long to read it before the socket goes.
 LINGER_S: Final = 1.0
+# struct ucred: pid, uid, gid.
+_CREDENTIALS: Final = struct.Struct("iII")
+# What these mean whoever was asking; others have the login's own reason.
+_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {"53400": "rate", "53300": "connections", "57P03": "shutdown", "08P01": "protocol"}
+)
 
 
 def fields_of(error: SqlError | WireError) -> Fields:
@@ -51,14 +62,15 @@ class Gateway(Protocol):
     """What a connection needs of the listener that accepted it."""
 
     instance: Instance
-    tls: TlsServer
-    challenger: Challenger
+    policy: LoginPolicy
     loop: asyncio.AbstractEventLoop
     outbox: Outbox
     wire_limits: Limits
     plaintext_on_loopback: bool
     authentication_timeout_s: float
 
+    @property
+    def tls(self) -> TlsServer: ...
     def enter(self, connection: ClientConnection) -> bool: ...
     def authenticated(self, connection: ClientConnection) -> None: ...
     def leave(self, connection: ClientConnection) -> None: ...
@@ -73,11 +85,13 @@ class ClientConnection(asyncio.Protocol):
         "_authentication",
         "_bytes_sent",
         "_closing",
+        "_held",
         "_hub",
         "_listener",
         "_negotiation",
         "_outbox",
         "_session",
+        "_takes_certificates",
         "_timer",
         "_tls",
         "_transport",
@@ -97,12 +111,15 @@ class ClientConnection(asyncio.Protocol):
         self._bytes_sent = listener.instance.metrics.bytes_sent
         self._transport: asyncio.Transport | None = None
         self._tls: TlsLayer | None = None
+        self._takes_certificates = False
         self._session: Session | None = None
         self._authentication: Authentication | None = None
         self._negotiation: Negotiation | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writable: Event | None = None
         self._closing = False
+        # The login's first answer is being held back: nothing is read meanwhile.
+        self._held = False
         self.client_address: tuple[str, int] | None = None
         self.server_address: tuple[str, int] | None = None
 
@@ -110,8 +127,10 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def address(self) -> str:
-        """The client's address as limits count it; unix sockets count together."""
-        return self.client_address[0] if self.client_address else "local"
+        """The client's address as limits count it; on unix sockets a user is an address."""
+        if self.client_address:
+            return self.client_address[0]
+        return f"local:{self._peer_uid()}" if self.local else "local"
 
     @property
     def secure(self) -> bool:
@@ -122,6 +141,38 @@ class ClientConnection(asyncio.Protocol):
     def channel_binding(self) -> bytes | None:
         """What -PLUS binds to."""
         return self._tls.channel_binding if self._tls is not None and self.secure else None
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The client's, which TLS has checked; None: it showed none."""
+        tls = self._tls
+        if tls is None or not self.secure or not self._takes_certificates:
+            return None
+        der = tls.client_certificate
+        return read_certificate(der) if der else None
+
+    @property
+    def peer_user(self) -> str | None:
+        """The operating system's name of who is at the other end of a unix socket."""
+        uid = self._peer_uid()
+        if uid < 0:
+            return None
+        try:
+            return pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return None
+
+    def _peer_uid(self) -> int:
+        """-1 where there is none to ask."""
+        raw = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if not self.local or raw is None:
+            return -1
+        try:
+            data = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        except OSError:
+            return -1
+        uid: int = _CREDENTIALS.unpack(data)[1]
+        return uid
 
     @property
     def tls_cipher(self) -> str | None:
@@ -250,7 +301,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _start_tls(self, first: bytes) -> None:
         """`first`: what came already, in direct TLS."""
-        self._tls = TlsLayer(self._listener.tls, direct=bool(first))
+        server = self._listener.tls
+        self._takes_certificates = server.takes_certificates
+        self._tls = TlsLayer(server, direct=bool(first))
         if first:
             self._take_encrypted(self._tls, first)
 
@@ -265,17 +318,15 @@ class ClientConnection(asyncio.Protocol):
         wire = self._wire
         wire.receive(data)
         try:
-            while not self._closing and (message := wire.next_message()) is not None:
+            while not self._closing and not self._held:
+                message = wire.next_message()
+                if message is None:
+                    return
                 self._on_startup(message)
                 if self._session is not None:
                     return
         except (SqlError, WireError) as error:
-            method = "protocol" if isinstance(error, WireError) else "scram"
-            if self._authentication is not None:
-                method = self._authentication.method
-            elif isinstance(error, SqlError) and not self.secure and not self.local:
-                method = "plaintext"
-            self._refuse(error, method)
+            self._refuse(error)
 
     def _on_startup(self, message: m.FrontendMessage) -> None:
         match message:
@@ -307,10 +358,47 @@ class ClientConnection(asyncio.Protocol):
         if negotiation.answer is not None:
             self._transport_write(negotiation.answer)
         self._negotiation = negotiation
-        self._authentication = Authentication(
-            listener.instance.catalog, listener.challenger, negotiation, self
+        authentication = self._authentication = Authentication(
+            listener.instance.catalog, listener.policy, negotiation, self
         )
-        self._transport_write(self._authentication.start())
+        request = authentication.start()
+        if authentication.delay_s:
+            self._held = True
+            listener.loop.call_later(authentication.delay_s, self._release, request)
+        else:
+            self._proceed(authentication, request)
+
+    def _release(self, request: m.AuthenticationRequest | None) -> None:
+        """The time is over for which the first answer was held back."""
+        self._held = False
+        authentication = self._authentication
+        if self._closing or authentication is None:
+            return
+        try:
+            self._proceed(authentication, request)
+        except (SqlError, WireError) as error:
+            self._refuse(error)
+            return
+        self._take_startup(b"")
+
+    def _proceed(
+        self, authentication: Authentication, request: m.AuthenticationRequest | None
+    ) -> None:
+        """Ask for the next proof, or begin the session when there is nothing more to ask."""
+        self._wire.expected = authentication.expected
+        self._wire.long_answers = authentication.long_answers
+        login = authentication.login
+        if login is None:
+            if request is not None:
+                self._transport_write(request)
+            return
+        self._listener.admit_role(login.role, login.database)
+        self._stop_timer()
+        self._listener.authenticated(self)
+        self._wire.authenticated()
+        self._authentication = None
+        self._session = Session(self._listener.instance, self, self._wire, login)
+        self._session.start(login, encode(request) if request is not None else b"")
 
     def _check_transport(self) -> None:
         """Plain text only on a unix socket, or on loopback where `tls_required` allows it."""
@@ -328,28 +416,21 @@ class ClientConnection(asyncio.Protocol):
     def _step_login(self, message: m.FrontendMessage) -> None:
         authentication = self._authentication
         assert authentication is not None, "only `p` frames pass before, and only after start-up"
-        answer = authentication.step(message)
-        self._wire.expected = authentication.expected
-        login = authentication.login
-        if login is None:
-            self._transport_write(answer)
-            return
-        self._listener.admit_role(login.role, login.database)
-        self._stop_timer()
-        self._listener.authenticated(self)
-        self._wire.authenticated()
-        self._authentication = None
-        self._session = Session(self._listener.instance, self, self._wire, login)
-        self._session.start(login, encode(answer))
+        self._proceed(authentication, authentication.step(message))
 
     def _transport_write(self, message: m.Message) -> None:
         self.write(encode(message))
 
     # ------------------------------------------------------------ refusals
 
-    def _refuse(self, error: SqlError | WireError, method: str) -> None:
+    def _refuse(self, error: SqlError | WireError) -> None:
         """Tell the client, count it, and hang up."""
-        self._count(method, error.sqlstate)
+        method, reason = "protocol" if isinstance(error, WireError) else "none", "other"
+        if self._authentication is not None:
+            method, reason = self._authentication.method, self._authentication.reason
+        elif error.sqlstate == INVALID_AUTHORIZATION_SPECIFICATION:
+            method = reason = "plaintext"
+        self._count(method, _REASONS.get(error.sqlstate, reason), error.sqlstate)
         if not self.local and self._tls is not None and not self.secure:
             self.close()
             return
@@ -358,17 +439,27 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse_silently(self, method: str, reason: str) -> None:
         """There is no way to tell: TLS itself failed."""
-        self._count(method, reason)
+        self._count(method, method, reason)
         self.close()
 
-    def _count(self, method: str, reason: str) -> None:
-        instance = self._listener.instance
-        instance.metrics.auth_failures.add(method)
-        instance.log.warning("login.refused", address=self.address, method=method, reason=reason)
+    def _count(self, method: str, reason: str, code: str) -> None:
+        """The counter and the log; names come from the client, so they are cut."""
+        instance, authentication = self._listener.instance, self._authentication
+        instance.metrics.auth_failures.count(method, reason)
+        who = {}
+        if authentication is not None:
+            who = {"role": authentication.user[:64], "database": authentication.database[:64]}
+            if authentication.locked_now:
+                instance.log.warning("login.blocked", address=self.address, **who)
+        instance.log.warning(
+            "login.refused",
+            message=f"Failed authentication attempt from {self.address}",
+            address=self.address, method=method, reason=reason, code=code, **who,
+        )  # fmt: skip
 
     def _login_timed_out(self) -> None:
         self._timer = None
-        self._count("timeout", "authentication_timeout")
+        self._count("timeout", "timeout", "authentication_timeout")
         self.close()
 
     def _stop_timer(self) -> None:

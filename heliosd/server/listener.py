@@ -16,10 +16,11 @@ from typing import Final
 from helios_protocol.connection import Limits
 from heliosd.catalog.objects import Database, Role
 from heliosd.errors import TOO_MANY_CONNECTIONS, SqlError
-from heliosd.security.passwords import Challenger
+from heliosd.server.authentication import LoginPolicy
 from heliosd.server.connection import ClientConnection
 from heliosd.server.outbox import Outbox
 from heliosd.server.tls import TlsServer
+from heliosd.server.tls_clients import TlsSource
 from heliosd.session.buckets import Buckets, RateLimit, limit_exceeded
 from heliosd.session.instance import Instance
 
@@ -43,15 +44,15 @@ class Listener:
     def __init__(
         self,
         instance: Instance,
-        tls: TlsServer,
-        challenger: Challenger,
+        tls: TlsSource,
+        policy: LoginPolicy,
         options: ListenerOptions,
         wire_limits: Limits | None = None,
     ) -> None:
         self.instance = instance
-        # Replaced as a whole when certificates are reloaded: open connections keep theirs.
-        self.tls = tls
-        self.challenger = challenger
+        # Both are replaced as a whole at a reload: open connections keep theirs.
+        self.tls_source = tls
+        self.policy = policy
         self.loop = asyncio.get_running_loop()
         self.outbox = Outbox(self.loop)
         self.wire_limits = wire_limits or Limits()
@@ -112,13 +113,18 @@ class Listener:
 
     # ------------------------------------------------------------ connections report
 
+    @property
+    def tls(self) -> TlsServer:
+        """For the handshake that begins now."""
+        return self.tls_source.current()
+
     def enter(self, connection: ClientConnection) -> bool:
         """A connection arrived; False when it must go at once."""
         self._connections.add(connection)
         self.instance.metrics.connections.value += 1
         waiting = self._waiting.setdefault(connection.address, {})
         if len(waiting) >= self._options.unauthenticated_per_address:
-            self.instance.metrics.auth_failures.add("limit")
+            self.instance.metrics.auth_failures.count("limit", "limit")
             return False
         waiting[connection] = None
         self._waiting_total += 1
@@ -129,7 +135,7 @@ class Listener:
     def _drop_from_busiest(self) -> None:
         busiest = max(self._waiting.values(), key=len)
         oldest = next(iter(busiest))
-        self.instance.metrics.auth_failures.add("limit")
+        self.instance.metrics.auth_failures.count("limit", "limit")
         self.authenticated(oldest)
         oldest.abort()
 

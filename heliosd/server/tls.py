@@ -50,10 +50,14 @@ def openssl_configuration() -> str:
 
 @dataclass(frozen=True, slots=True)
 class TlsServer:
-    """What each connection shares: the context, and the digest that SCRAM -PLUS binds to."""
+    """What each connection shares: the context, and the digest that SCRAM -PLUS binds to.
+
+    `takes_certificates`: clients are asked for theirs, which the context checks (tls_clients.py).
+    """
 
     context: ssl.SSLContext
     channel_binding: bytes
+    takes_certificates: bool = False
 
 
 def build_tls_server(certificate: Path, private_key: Path) -> TlsServer:
@@ -214,6 +218,11 @@ class TlsLayer:
     def alpn(self) -> str | None:
         """The protocol that the client named, once established."""
         return self._object.selected_alpn_protocol()
+
+    @property
+    def client_certificate(self) -> bytes | None:
+        """The client's checked certificate (DER), once established; None: it showed none."""
+        return self._object.getpeercert(binary_form=True) if self.established else None
 
     @property
     def cipher(self) -> tuple[str, str, int] | None:

@@ -11,6 +11,7 @@ from heliosd.execute.hub import Hub
 from heliosd.observe.log import Log
 from heliosd.observe.metrics import Metrics
 from heliosd.security.budgets import Ledger, Usage
+from heliosd.security.hba import HostRules
 from heliosd.session.buckets import Buckets, KeyExtractor
 from heliosd.session.cancel import Backends
 from heliosd.session.clock import now_us
@@ -69,6 +70,8 @@ class Instance:
     # Why new logins are refused (57P03): starting up, shutting down; None when they are not.
     refusal: str | None = None
     reload: Callable[[], bool] = field(default=lambda: False)
+    # The host-based rules as configured now, for pg_hba_file_rules.
+    host_rules: Callable[[], HostRules] = field(default=lambda: HostRules(()))
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.storage.sequences, now_us, self._refused)

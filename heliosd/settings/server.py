@@ -60,6 +60,49 @@ class ServerSettings:
     )
     tls_private_key = Setting("", "PEM file of the server's key.", context=START, own=True)
 
+    tls_client_authority = Setting(
+        "",
+        "PEM file of authorities whose client certificates are taken; empty: none are.",
+        context=RELOAD,
+        own=True,
+    )
+    tls_client_revocations = Setting(
+        "",
+        "PEM file of those authorities' revocation lists, looked at before each handshake.",
+        context=RELOAD,
+        own=True,
+    )
+
+    # Who may log in, and how.
+    host_rules = Setting(
+        "",
+        "Host-based rules, as pg_hba.conf has them; empty: those of hba_file, or a password.",
+        context=START,
+        own=True,
+    )
+    hba_file = Setting("", "File of host-based rules.", context=RELOAD)
+    ident_map = Setting("", "User name maps, as pg_ident.conf has them.", context=START, own=True)
+    ident_file = Setting("", "File of user name maps.", context=RELOAD)
+    login_lockout = Setting(True, "Failed logins make the next ones wait.", context=START, own=True)
+    password_max_age = Setting(
+        0,
+        "Days after which a password is as expired; 0 has no bound.",
+        unit="d",
+        minimum=0,
+        maximum=36500,
+        context=START,
+        own=True,
+    )
+    jwt_key_set = Setting(
+        "", "JWKS file of the keys that sign tokens; empty: none are taken.", context=RELOAD,
+        own=True,
+    )  # fmt: skip
+    jwt_issuer = Setting("", "The issuer that tokens must name.", context=START, own=True)
+    jwt_audience = Setting("", "The audience that tokens must name.", context=START, own=True)
+    jwt_role_claim = Setting(
+        "sub", "The claim that names the role, or what ident_map maps.", context=START, own=True
+    )
+
     # Memory and the log.
     cache_size = Setting(
         128,

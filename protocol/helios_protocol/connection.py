@@ -143,6 +143,7 @@ class Connection:
         "codec",
         "expected",
         "limits",
+        "long_answers",
         "secure",
         "state",
     )
@@ -154,6 +155,8 @@ class Connection:
         self.secure = False
         # What the next `p` frame holds, by what the server asked for last.
         self.expected: type[m.AuthenticationResponse] = m.SASLInitialResponse
+        # Whether it may hold a token (OAUTHBEARER): those are longer than other SASL messages.
+        self.long_answers = False
         self._asked_tls = False
         self._asked_gss = False
         # Bytes not yet cut: `_buffer` from `_position`, or, while its first frame is incomplete,
@@ -342,7 +345,7 @@ class Connection:
 
     def _check_size(self, code: int, size: int) -> None:
         if self.state is State.AUTHENTICATION:
-            token = self.expected in (m.GSSResponse, m.PasswordMessage)
+            token = self.long_answers or self.expected in (m.GSSResponse, m.PasswordMessage)
             most = TOKEN_BYTES if token else SASL_BYTES
         elif code in _LONG_CODES:
             most = self.limits.message_bytes
