@@ -10,6 +10,7 @@ from helios_storage.locks import TableLockMode
 from heliosd.catalog.views.context import CursorRow, LockRow, PreparedRow, SessionRow
 from heliosd.catalog.views.values import array
 from heliosd.execute.context import TransactionStatus
+from heliosd.security.hba import HostRule
 from heliosd.session.clock import now_us
 from heliosd.session.portal import Cursor, Portal, Portals
 from heliosd.session.prepared import Statements
@@ -143,6 +144,14 @@ class SessionViews:
         usage = self._session.instance.ledger.usage(budget)
         return usage.start_us, usage.rows, usage.size_bytes
 
+    def host_rules(self) -> Iterable[tuple[Any, ...]]:
+        """Rows of pg_hba_file_rules: what a reload would put in force, wrong lines too."""
+        found = self._session.instance.host_rules()
+        rows = [(rule.line, _rule_row(rule)) for rule in found.rules]
+        rows += [(bad.line, (bad.line, *(None,) * 7, bad.error)) for bad in found.bad]
+        for _, row in sorted(rows, key=lambda pair: pair[0]):
+            yield row
+
     def row_count(self, tree_id: int) -> int:
         """Rows at the newest root."""
         tree = self._session.instance.storage.roots.newest.find(tree_id)
@@ -181,6 +190,19 @@ def session_row(session: ViewedSession) -> SessionRow:
         tls=session.channel.tls_cipher is not None,
         tls_cipher=session.channel.tls_cipher,
     )
+
+
+def _rule_row(rule: HostRule) -> tuple[Any, ...]:
+    address = rule.address
+    network = None if isinstance(address, str) else address
+    options = [f"{name}={value}" for name, value in rule.options.items()]
+    return (
+        rule.line, rule.kind, array(x.text for x in rule.databases),
+        array(x.text for x in rule.users),
+        str(network.network_address) if network is not None else address or None,
+        str(network.netmask) if network is not None else None,
+        rule.method, array(options) if options else None, None,
+    )  # fmt: skip
 
 
 def _text_of(portal: Portal) -> str:

@@ -89,6 +89,10 @@ class ServerLookup(Protocol):
         """(start of the span, rows, bytes) of what has been drawn from a budget."""
         ...
 
+    def host_rules(self) -> Iterable[tuple[Any, ...]]:
+        """Rows of pg_hba_file_rules in its columns' order."""
+        ...
+
     def row_count(self, tree_id: int) -> int:
         """Rows in a tree at the newest root; 0 when there is none."""
         ...
