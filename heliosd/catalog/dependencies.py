@@ -133,7 +133,8 @@ def _of_object(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
     obj = catalog.by_oid(part.oid)
     if isinstance(obj, Schema):
         for member in catalog.in_schema(obj.oid):
-            yield Part("object", member.oid), False
+            if not _goes_with_table(catalog, member, obj.oid):
+                yield Part("object", member.oid), False
         for entry in catalog.objects(DefaultPrivileges):
             if entry.schema == obj.oid:
                 yield Part("object", entry.oid), True
@@ -170,6 +171,14 @@ def _holders(
     dependent: CatalogObject, matches: Callable[[Reference], bool]
 ) -> Iterator[tuple[Part, bool]]:
     """Which parts of `dependent` hold a matching reference."""
+def _goes_with_table(catalog: Catalog, member: CatalogObject, schema: int) -> bool:
+    """A column's sequence goes with its table, and is not reported beside it."""
+    if not isinstance(member, Sequence) or member.owned_by is None:
+        return False
+    table = catalog.by_oid(member.owned_by.oid)
+    return isinstance(table, Table) and table.schema == schema
+
+
     match dependent:
         case Table():
             for column in dependent.columns:

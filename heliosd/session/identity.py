@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from helios_protocol.connection import Connection as Wire
 from heliosd.catalog import acl
+from heliosd.catalog.holdings import holds_parameter
 from heliosd.catalog.lookup import Catalog, Overlay, SearchPath
 from heliosd.catalog.objects import Database, Role
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, INVALID_PARAMETER_VALUE, SqlError
@@ -33,8 +34,9 @@ class IdentityState(ClientState):
         "_cache",
         "_own_caches",
         "_path_names",
+        "_role_oids",
         "_scope_overlay",
-        "_scope_schemas",
+        "_scope_roles",
         "_scope_settings",
         "_scope_temporary",
         "_settings_version",
@@ -46,12 +48,12 @@ class IdentityState(ClientState):
         "database_object",
         "idle_session_timeout_ms",
         "idle_transaction_timeout_ms",
-        "is_superuser",
         "lock_timeout_ms",
         "plain_defaults",
         "resolver",
         "session_role",
         "session_role_oid",
+        "start_role",
         "statement_timeout_ms",
     )
 
@@ -67,7 +69,10 @@ class IdentityState(ClientState):
         self.client_role = role
         self.session_role = self.current_role = role.name
         self.session_role_oid = self.current_role_oid = role.oid
-        self.is_superuser = role.superuser
+        # Which roles the settings' names mean: a name may come to mean another role, an oid cannot.
+        self._role_oids = {role.name: role.oid}
+        # The role that RESET ROLE returns to: ALTER ROLE ... SET role, or the client's wish.
+        self.start_role: str | None = None
         self.statement_timeout_ms = self.lock_timeout_ms = 0
         self.idle_session_timeout_ms = self.idle_transaction_timeout_ms = 0
         # Whether a statement alone is READ COMMITTED, may write and needs no timer afterwards.
@@ -76,7 +81,7 @@ class IdentityState(ClientState):
         self._path_names: tuple[str, ...] = ()
         # The cache in use, and what it was chosen by.
         self._cache = StatementCache()
-        self._scope_settings = self._scope_schemas = self._scope_temporary = -1
+        self._scope_settings = self._scope_roles = self._scope_temporary = -1
         self._scope_overlay: Overlay | None = None
         self._own_caches: StatementCaches | None = None
 
@@ -114,28 +119,50 @@ class IdentityState(ClientState):
         )
         self._refresh_roles()
 
+    @property
+    def is_superuser(self) -> bool:
+        """Whether the current role is a superuser now."""
+        return acl.is_superuser(self.catalog, self.current_role_oid)
+
+    def may_set(self, name: str) -> bool:
+        """Whether the current role may SET what only superusers may, or was granted it."""
+        return self.is_superuser or holds_parameter(
+            self.catalog, self.current_role_oid, name, "SET"
+        )
+
     def _refresh_roles(self) -> None:
-        """Both ids come from settings, so that ROLLBACK and SET LOCAL restore them (S-17)."""
+        """Both ids come from settings, so that ROLLBACK and SET LOCAL restore them (S-17).
+
+        A setting holds a name; which role it meant when it was set is remembered by oid, so that a
+        role renamed or made anew under that name changes nobody's identity.
+        """
         state = self.settings_state
-        session_role = state.value(SessionSettings.session_authorization)
+        session_role = state.value(SessionSettings.session_authorization) or self.client_role.name
         chosen = state.value(SessionSettings.role)
-        if session_role and session_role != self.session_role:
-            found = self.catalog.require_role(session_role)
-            self.session_role, self.session_role_oid = found.name, found.oid
-            self.is_superuser = found.superuser
-        current = self.session_role if chosen == "none" else chosen
-        if current != self.current_role:
-            found = self.catalog.require_role(current)
-            self.current_role, self.current_role_oid = found.name, found.oid
+        self.session_role, self.session_role_oid = self._meant(session_role)
+        if chosen == "none":
+            self.current_role, self.current_role_oid = self.session_role, self.session_role_oid
+        else:
+            self.current_role, self.current_role_oid = self._meant(chosen)
+
+    def _meant(self, name: str) -> tuple[str, int]:
+        """(the role's name now, its oid)."""
+        oid = self._role_oids[name]
+        role = self.catalog.of_kind(Role, oid)
+        return (name if role is None else role.name), oid
 
     def set_session_role(self, name: str | None, *, local: bool = False) -> None:
         """SET SESSION AUTHORIZATION; None is DEFAULT. 42501 unless the login was a superuser's."""
-        target = self.client_role.name if name is None else name
-        role = self.catalog.role(target)
-        if role is None:
-            raise SqlError(INVALID_PARAMETER_VALUE, f'role "{target}" does not exist')
+        if name is None:
+            role = self.catalog.of_kind(Role, self.client_role.oid) or self.client_role
+        else:
+            found = self.catalog.role(name)
+            if found is None:
+                raise SqlError(INVALID_PARAMETER_VALUE, f'role "{name}" does not exist')
+            role = found
         if role.oid != self.client_role.oid and not self.client_role.superuser:
             raise SqlError(INSUFFICIENT_PRIVILEGE, "permission denied to set session authorization")
+        self._role_oids[role.name] = role.oid
         state = self.settings_state
         state.force(SessionSettings.session_authorization, role.name, local=local)
         state.force(SessionSettings.is_superuser, role.superuser, local=local)
@@ -144,21 +171,31 @@ class IdentityState(ClientState):
 
     def set_role(self, name: str | None, *, local: bool = False) -> None:
         """SET ROLE; None is NONE. 22023 for no such role, 42501 unless a member."""
+        self.refresh()
+        role = self.catalog.of_kind(Role, self.session_role_oid)
         if name is not None:
             role = self.catalog.role(name)
             if role is None:
                 raise SqlError(INVALID_PARAMETER_VALUE, f'role "{name}" does not exist')
-            if not acl.is_member(self.catalog, self.session_role_oid, role.oid):
+            if not acl.may_become(self.catalog, self.session_role_oid, role.oid):
                 raise SqlError(INSUFFICIENT_PRIVILEGE, f'permission denied to set role "{name}"')
-        self.settings_state.force(SessionSettings.role, name or "none", local=local)
+            self._role_oids[role.name] = role.oid
+        superuser = role is not None and role.superuser
+        state = self.settings_state
+        state.force(SessionSettings.is_superuser, superuser, local=local)
+        state.force(SessionSettings.role, name or "none", local=local)
         self.refresh()
+
+    def reset_role(self) -> None:
+        """RESET ROLE: back to what the session started with."""
+        self.set_role(self.start_role)
 
     def statement_cache(self) -> StatementCache:
         """Where this session's statements are kept now: shared, unless what it sees is its own."""
         catalog = self.catalog
         if (
             self.settings_state.version == self._scope_settings
-            and catalog.shared.state.schema_generation == self._scope_schemas
+            and catalog.shared.state.roles_generation == self._scope_roles
             and catalog.overlay is self._scope_overlay
             and catalog.temporary_schema == self._scope_temporary
         ):
@@ -167,6 +204,7 @@ class IdentityState(ClientState):
 
     def _find_cache(self) -> StatementCache:
         self.refresh()
+        self._refresh_roles()
         catalog = self.catalog
         key = ScopeKey(
             self.database_object.oid,
@@ -181,7 +219,7 @@ class IdentityState(ClientState):
         else:
             self._cache = self.instance.statements.of(key)
         self._scope_settings = self.settings_state.version
-        self._scope_schemas = catalog.shared.state.schema_generation
+        self._scope_roles = catalog.shared.state.roles_generation
         self._scope_overlay = catalog.overlay
         self._scope_temporary = catalog.temporary_schema
         return self._cache
@@ -219,7 +257,8 @@ class IdentityState(ClientState):
             *(
                 value
                 for name, _, value in state.items()
-                if name.startswith("enable_") or name.endswith(("_limit", "rules_off", "_cost"))
+                if name.startswith("enable_")
+                or name.endswith(("_limit", "rules_off", "_cost", "column_programs"))
             ),
         )
 

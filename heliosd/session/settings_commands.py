@@ -24,6 +24,8 @@ class SettingsOwner(Protocol):
     def block(self) -> Block: ...
     @property
     def is_superuser(self) -> bool: ...
+    def may_set(self, name: str) -> bool: ...
+    def reset_role(self) -> None: ...
     def set_role(self, name: str | None, *, local: bool = False) -> None: ...
     def set_session_role(self, name: str | None, *, local: bool = False) -> None: ...
 
@@ -39,6 +41,13 @@ class SettingsCommands:
     def get(self, name: str) -> str:
         """SHOW name: 42704 for an unknown one."""
         return self._owner.settings_state.show(name)
+
+    def check(self, name: str, value: str | None) -> None:
+        """What SET would raise, without setting anything."""
+        owner = self._owner
+        if value is not None and name.lower() == "search_path":
+            split_search_path(value)
+        owner.settings_state.check(name, value, superuser=owner.is_superuser)
 
     def set(self, name: str, value: str | None, *, local: bool = False) -> None:
         """SET [LOCAL] name; None is DEFAULT."""
@@ -58,9 +67,9 @@ class SettingsCommands:
             case "search_path" if value is not None:
                 split_search_path(value)
         if value is None:
-            owner.settings_state.reset(name, superuser=owner.is_superuser)
+            owner.settings_state.reset(name, superuser=owner.may_set(name))
         else:
-            owner.settings_state.set(name, value, local=local, superuser=owner.is_superuser)
+            owner.settings_state.set(name, value, local=local, superuser=owner.may_set(name))
 
     def _set_mode(self, key: str, value: str) -> None:
         block = self._owner.block
@@ -80,7 +89,10 @@ class SettingsCommands:
 
     def reset(self, name: str) -> None:
         """RESET name."""
-        self.set(name, None)
+        if name.lower() == "role":
+            self._owner.reset_role()
+        else:
+            self.set(name, None)
 
     def reset_all(self) -> None:
         """RESET ALL: roles stay, as in PostgreSQL."""

@@ -420,6 +420,7 @@ class SessionState(IdentityState):
     def notify(self, channel: str, payload: str) -> None:
         """pg_notify()."""
         self.notifications.notify(channel, payload)
+            self.set_session_role(None)
 
     def check_domain(self, oid: int, value: Any) -> Any:
         """A domain's constraints, for casts and input functions."""

@@ -79,6 +79,13 @@ class SessionSettingsState:
         setting = self._registry.get(key)
         self._put(key, text if setting is None else setting.parse(text), local=local)
 
+    def check(self, name: str, text: str | None, *, superuser: bool) -> None:
+        """What `set` would raise, without setting anything."""
+        self._check_may_change(name, superuser=superuser)
+        setting = self._registry.get(name.lower())
+        if setting is not None and text is not None:
+            setting.parse(text)
+
     def force(self, setting: Setting[Value], value: Value, *, local: bool = False) -> None:
         """Set a value that the server itself decides (internal settings too)."""
         self._put(setting.name.lower(), value, local=local)
@@ -92,13 +99,16 @@ class SessionSettingsState:
         self._install(_Layers(session, local))
 
     def reset_all(self) -> None:
-        """RESET ALL, but not what the server itself decides."""
-        keep = {
+        """RESET ALL, but not what the server itself decides, nor the role."""
+        self._install(_Layers(self._kept(self._layers.session), self._kept(self._layers.local)))
+
+    def _kept(self, layer: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
+        return {
             key: value
-            for key, value in self._layers.session.items()
-            if key in self._registry and self._registry[key].context is SettingContext.INTERNAL
+            for key, value in layer.items()
+            if key == "role"
+            or (key in self._registry and self._registry[key].context is SettingContext.INTERNAL)
         }
-        self._install(_Layers(keep, {}))
 
     def set_base(self, name: str, text: str) -> None:
         """A start-up value (startup packet, role or database default): RESET returns to it."""

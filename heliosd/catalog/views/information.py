@@ -9,20 +9,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.acl import (
-    COLUMN_PRIVILEGES,
-    PRIVILEGE_NAMES,
-    effective_acl,
-    expand,
     has_privilege,
     is_owner,
-    is_superuser,
-    roles_of,
 )
 from heliosd.catalog.objects import (
-    PUBLIC_ROLE,
     Column,
     ColumnedRelation,
-    Role,
     Schema,
     Sequence,
     SystemView,
@@ -31,16 +23,10 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.catalog.views.declare import Row, catalog_view
+from heliosd.catalog.views.privileges import yes_no
 
 if TYPE_CHECKING:
     from heliosd.catalog.views.context import ViewContext
-
-_LETTER_NAMES: Final = {letter: name for name, letter in PRIVILEGE_NAMES.items() if name != "TEMP"}
-
-
-def yes_no(value: bool) -> str:  # noqa: FBT001  (the one thing it is about)
-    """The standard's truth values."""
-    return "YES" if value else "NO"
 
 
 def visible(ctx: ViewContext) -> Iterator[ColumnedRelation]:
@@ -337,7 +323,7 @@ def constraint_table_usage(ctx: ViewContext) -> Iterator[Row]:
                 yield (database, used, target.name, database, schema, constraint.name)
 
 
-# -- sequences and privileges ---------------------------------------------------------------------
+# -- sequences ------------------------------------------------------------------------------------
 
 
 @catalog_view("sequences")
@@ -356,70 +342,6 @@ def sequences(ctx: ViewContext) -> Iterator[Row]:
             str(sequence.start), str(sequence.minimum), str(sequence.maximum),
             str(sequence.increment), yes_no(sequence.cycle),
         )  # fmt: skip
-
-
-@catalog_view("table_privileges")
-@catalog_view("role_table_grants")
-def table_privileges(ctx: ViewContext) -> Iterator[Row]:
-    catalog = ctx.catalog
-    mine = roles_of(catalog, ctx.evaluation.current_role_oid)
-    for relation in catalog.objects(ColumnedRelation):
-        if isinstance(relation, Sequence):
-            continue
-        schema = catalog.schema_name(relation.schema)
-        for grantor, grantee, letter, grantable in expand(effective_acl(relation)):
-            if grantee != PUBLIC_ROLE and grantor not in mine and grantee not in mine:
-                continue
-            name = "PUBLIC" if grantee == PUBLIC_ROLE else catalog.role_name(grantee)
-            yield (
-                catalog.role_name(grantor), name, catalog.database.name, schema, relation.name,
-                _LETTER_NAMES[letter], yes_no(grantable or grantee == relation.owner),
-                yes_no(letter == "r"),
-            )  # fmt: skip
-
-
-@catalog_view("column_privileges")
-@catalog_view("role_column_grants")
-def column_privileges(ctx: ViewContext) -> Iterator[Row]:
-    catalog = ctx.catalog
-    mine = roles_of(catalog, ctx.evaluation.current_role_oid)
-    for relation in catalog.objects(ColumnedRelation):
-        if isinstance(relation, Sequence):
-            continue
-        schema = catalog.schema_name(relation.schema)
-        for column in relation.live_columns:
-            acl = (*effective_acl(relation), *(column.acl or ()))
-            for grantor, grantee, letter, grantable in dict.fromkeys(expand(acl)):
-                if letter not in COLUMN_PRIVILEGES:
-                    continue
-                if grantee != PUBLIC_ROLE and grantor not in mine and grantee not in mine:
-                    continue
-                name = "PUBLIC" if grantee == PUBLIC_ROLE else catalog.role_name(grantee)
-                yield (
-                    catalog.role_name(grantor), name, catalog.database.name, schema,
-                    relation.name, column.name, _LETTER_NAMES[letter],
-                    yes_no(grantable or grantee == relation.owner),
-                )  # fmt: skip
-
-
-@catalog_view("enabled_roles")
-def enabled_roles(ctx: ViewContext) -> Iterator[Row]:
-    role = ctx.evaluation.current_role_oid
-    everyone = is_superuser(ctx.catalog, role)
-    mine = roles_of(ctx.catalog, role)
-    for each in ctx.catalog.objects(Role):
-        if everyone or each.oid in mine:
-            yield (each.name,)
-
-
-@catalog_view("applicable_roles")
-def applicable_roles(ctx: ViewContext) -> Iterator[Row]:
-    mine = roles_of(ctx.catalog, ctx.evaluation.current_role_oid)
-    for member in ctx.catalog.objects(Role):
-        if member.oid in mine:
-            for membership in member.member_of:
-                granted = ctx.catalog.role_name(membership.role)
-                yield (member.name, granted, yes_no(membership.admin_option))
 
 
 @catalog_view("view_table_usage")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from heliosd.catalog import acl
 from heliosd.catalog.acl_change import replace_role
-from heliosd.catalog.objects import IndexRelation, Relation, Schema, Sequence, Table, View
+from heliosd.catalog.objects import (
+    ColumnedRelation,
+    IndexRelation,
+    Relation,
+    Schema,
+    Sequence,
+    Table,
+    View,
+)
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
     is_superuser,
@@ -60,6 +68,11 @@ def give_to(session: SessionServices, relation: Relation, owner: Role) -> None:
         owner=owner.oid,
         acl=replace_role(relation.acl, relation.owner, owner.oid),
     )
+    if isinstance(changed, ColumnedRelation):
+        columns = tuple(
+            replace(c, acl=replace_role(c.acl, relation.owner, owner.oid)) for c in changed.columns
+        )
+        changed = replace(changed, columns=columns)
     edit.replace(relation, changed)
     if isinstance(relation, Table):
         for sequence in session.catalog.owned_sequences(relation.oid):

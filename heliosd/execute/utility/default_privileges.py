@@ -57,8 +57,6 @@ def alter_default_privileges(statement: AlterDefaultPrivileges, session: Session
             _change(session, role, None, action.kind, letters, change)
         for name in statement.schemas:
             schema = session.catalog.require_schema(name)
-            if not acl.has_privilege(session.catalog, role.oid, schema, acl.CREATE):
-                raise SqlError("42501", f"permission denied for schema {name}")
             _change(session, role, schema, action.kind, letters, change)
 
 

@@ -13,9 +13,9 @@ from heliosd.catalog.views.opclasses import default_opclass
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.choose_names import choose_name, joined_columns
 from heliosd.execute.utility.names import (
+    current_role_oid,
     lock_relation,
     missing_relation,
-    require_privilege,
 )
 from heliosd.sql.tree import table as tree
 from heliosd.types.registry import CastContext
@@ -48,6 +48,7 @@ def foreign_key(
     target = _referenced_table(session, table, written)
     ours = [_referencing(table, name) for name in columns]
     theirs, index = _referenced_key(target, written)
+    _require_references(session, target, theirs)
     if len(ours) != len(theirs):
         raise SqlError(
             "42830", "number of referencing and referenced columns for foreign key disagree"
@@ -91,7 +92,6 @@ def _referenced_table(session: SessionServices, table: Table, written: tree.Cons
         raise missing_relation(session, name)
     if not isinstance(locked, Table):
         raise SqlError("42809", f'referenced relation "{locked.name}" is not a table')
-    require_privilege(session, locked, acl.REFERENCES)
     if table.persistence != locked.persistence and (
         table.persistence == "p" or "t" in (table.persistence, locked.persistence)
     ):
@@ -99,6 +99,16 @@ def _referenced_table(session: SessionServices, table: Table, written: tree.Cons
         allowed = "permanent or unlogged" if table.persistence == "u" else word
         raise SqlError("42P16", f"constraints on {word} tables may reference only {allowed} tables")
     return locked
+
+
+def _require_references(session: SessionServices, target: Table, columns: Sequence[Column]) -> None:
+    """REFERENCES on the table or on each referenced column; 42501."""
+    role = current_role_oid(session)
+    if not all(
+        acl.has_column_privilege(session.catalog, role, target, column, acl.REFERENCES)
+        for column in columns
+    ):
+        raise SqlError("42501", f"permission denied for table {target.name}")
 
 
 def _referencing(table: Table, name: str) -> Column:

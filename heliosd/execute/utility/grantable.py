@@ -24,7 +24,12 @@ from heliosd.catalog.objects import (
 )
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError, not_supported
-from heliosd.execute.utility.names import find_relation, lock_object, missing_relation
+from heliosd.execute.utility.names import (
+    current_role_oid,
+    find_relation,
+    lock_object,
+    missing_relation,
+)
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.tree.base import (
     FunctionParameter,
@@ -58,7 +63,9 @@ _NOT_HERE: Final = {
 @dataclass(frozen=True, slots=True)
 class Grantable:
     """One object with an acl. `obj` is the stored object, None for a built-in one, which is known
-    by `built_in` and `target`. `kind` is its line in catalog/kinds.py."""
+    by `built_in` and `target`. `kind` is its line in catalog/kinds.py. `wrong`: the statement names
+    it by the wrong word, which is said after the privileges were looked at, as in PostgreSQL.
+    """
 
     kind: str
     name: str
@@ -66,11 +73,14 @@ class Grantable:
     obj: CatalogObject | None = None
     built_in: BuiltInKind | None = None
     target: int | str = 0
+    wrong: SqlError | None = None
 
     @property
     def words(self) -> str:
-        """`permission denied for {words} {name}`."""
-        return KINDS[self.kind].words if self.obj is None else acl.kind_words(self.obj)
+        """`permission denied for {words} {name}`: GRANT calls every relation but sequences so."""
+        if isinstance(self.obj, ColumnedRelation) and not isinstance(self.obj, SequenceObject):
+            return "table"
+        return KINDS[self.kind].words
 
     def items(self, catalog: Catalog) -> tuple[AclItem, ...]:
         """The access list in force."""
@@ -142,7 +152,7 @@ def find_grantable(session: SessionServices, kind: ObjectKind, reference: Object
         return find_routine(session, kind, reference)
     match kind:
         case ObjectKind.TABLE | ObjectKind.SEQUENCE:
-            return of_object(_relation(session, kind, reference))
+            return _relation(session, kind, reference)
         case ObjectKind.SCHEMA:
             return of_object(catalog.require_schema(reference.name))
         case ObjectKind.DATABASE:
@@ -167,18 +177,17 @@ def find_grantable(session: SessionServices, kind: ObjectKind, reference: Object
     raise not_supported(f"GRANT on {kind.value}")
 
 
-def _relation(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> ColumnedRelation:
+def _relation(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> Grantable:
     name = QualifiedName(reference.position, reference.parts)
     relation = find_relation(session, name)
     if relation is None:
         raise missing_relation(session, name)
+    wrong = None
     if isinstance(relation, IndexRelation):
-        raise SqlError("42809", f'"{relation.name}" is an index')
-    if kind is ObjectKind.SEQUENCE and not isinstance(relation, SequenceObject):
-        raise SqlError("42809", f'"{relation.name}" is not a sequence')
-    if not isinstance(relation, ColumnedRelation):
-        raise SqlError("42809", f'"{relation.name}" is not a table')
-    return relation
+        wrong = SqlError("42809", f'"{relation.name}" is an index')
+    elif kind is ObjectKind.SEQUENCE and not isinstance(relation, SequenceObject):
+        wrong = SqlError("42809", f'"{relation.name}" is not a sequence')
+    return replace(of_object(relation), wrong=wrong)
 
 
 def _type(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> Grantable:
@@ -186,28 +195,30 @@ def _type(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> G
     made = session.catalog.user_type(schema, reference.name, session.search_path.schemas)
     shown = ".".join(reference.parts)
     if made is not None:
+        wrong = None
         if made.kind == "m":
-            raise SqlError(
+            wrong = SqlError(
                 "0LP01",
                 "cannot set privileges of multirange types",
                 hint="Set the privileges of the range type instead.",
             )
-        if kind is ObjectKind.DOMAIN and made.kind != "d":
-            raise SqlError("42809", f'"{made.name}" is not a domain')
-        return of_object(made)
+        elif kind is ObjectKind.DOMAIN and made.kind != "d":
+            wrong = SqlError("42809", f'"{made.name}" is not a domain')
+        return replace(of_object(made), wrong=wrong)
     if schema not in (None, "pg_catalog") or reference.name not in OIDS:
         if schema is not None and session.catalog.schema(schema) is None:
             raise SqlError("3F000", f'schema "{schema}" does not exist')
         raise SqlError("42704", f'type "{shown}" does not exist')
+    wrong = None
     if reference.name.startswith("_"):
-        raise SqlError(
+        wrong = SqlError(
             "0LP01",
             "cannot set privileges of array types",
             hint="Set the privileges of the element type instead.",
         )
-    if kind is ObjectKind.DOMAIN:
-        raise SqlError("42809", f'"{reference.name}" is not a domain')
-    return built_in("type", reference.name, OIDS[reference.name])
+    elif kind is ObjectKind.DOMAIN:
+        wrong = SqlError("42809", f'"{reference.name}" is not a domain')
+    return replace(built_in("type", reference.name, OIDS[reference.name]), wrong=wrong)
 
 
 def find_language(session: SessionServices, name: str) -> Grantable:
@@ -218,14 +229,15 @@ def find_language(session: SessionServices, name: str) -> Grantable:
     oid = LANGUAGES.get(name)
     if oid is None:
         raise SqlError("42704", f'language "{name}" does not exist')
+    wrong = None
     if is_untrusted_language(oid):
-        raise SqlError(
+        wrong = SqlError(
             "42809",
             f'language "{name}" is not trusted',
             detail="GRANT and REVOKE are not allowed on untrusted languages, because only "
             "superusers can use untrusted languages.",
         )
-    return built_in("language", name, oid)
+    return replace(built_in("language", name, oid), wrong=wrong)
 
 
 def _parameter(session: SessionServices, name: str) -> Grantable:
@@ -321,9 +333,15 @@ def all_in_schemas(
     """Every table (views too), sequence or routine of these schemas."""
     for reference in schemas:
         schema = session.catalog.require_schema(reference.name)
-        for obj in sorted(session.catalog.objects(CatalogObject), key=lambda each: each.oid):
-            if getattr(obj, "schema", 0) == schema.oid and _is_of(kind, obj):
-                yield of_object(obj)
+        if not session.catalog.may_use(current_role_oid(session), schema):
+            raise SqlError("42501", f"permission denied for schema {reference.name}")
+        found = [
+            obj
+            for obj in session.catalog.objects(CatalogObject)
+            if getattr(obj, "schema", 0) == schema.oid and _is_of(kind, obj)
+        ]
+        for obj in sorted(found, key=lambda each: (isinstance(each, View), each.oid)):
+            yield of_object(obj)
 
 
 def _is_of(kind: ObjectKind, obj: CatalogObject) -> bool:

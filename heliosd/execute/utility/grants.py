@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog import acl, acl_change
@@ -103,6 +104,8 @@ def grant(statement: Grant, session: SessionServices) -> str:
     for item in statement.privileges:
         check_privilege(kind, item)
     for each in found:
+        if each.wrong is not None:
+            raise each.wrong
         _apply(session, each, statement, change)
     return "GRANT" if statement.grant else "REVOKE"
 
@@ -149,10 +152,8 @@ def _apply(session: SessionServices, found: Grantable, statement: Grant, change:
         if not change.grant and letters:
             # What is revoked from the whole goes from its columns too.
             with_columns = "".join(x for x in letters if x in acl.COLUMN_PRIVILEGES + acl.UNMASK)
-            for column in found.obj.live_columns:
-                if column.acl is not None and with_columns:
-                    known = columns.get(column.attnum, "")
-                    columns[column.attnum] = acl.ordered(known + with_columns)
+            for attnum in _column_attnums(found.obj) if with_columns else ():
+                columns[attnum] = acl.ordered(columns.get(attnum, "") + with_columns)
     else:
         columns = {}
     before = found.items(session.catalog)
@@ -167,6 +168,19 @@ def _apply(session: SessionServices, found: Grantable, statement: Grant, change:
                 found = replace(found, obj=obj)
     if columns:
         _change_columns(session, found, columns, before, change)
+
+
+_SYSTEM_COLUMNS: Final = MappingProxyType(
+    {-6: "tableoid", -5: "cmax", -4: "xmax", -3: "cmin", -2: "xmin", -1: "ctid"}
+)
+
+
+def _column_attnums(relation: ColumnedRelation) -> Iterator[int]:
+    """A relation's columns; a table's system columns too, whose grants PostgreSQL looks for."""
+    if isinstance(relation, Table | SequenceObject):
+        yield from _SYSTEM_COLUMNS
+    for column in relation.live_columns:
+        yield column.attnum
 
 
 def revoke_from(session: SessionServices, found: Grantable, role: int) -> None:
@@ -254,7 +268,8 @@ def _allowed(
     if allowed == letters:
         return grantor, allowed
     shown = found.name if column is None else f'column "{column}" of relation "{found.name}"'
-    if not allowed and not _holds_any(session, found, items, grantor):
+    known = acl.COLUMN_PRIVILEGES if column is not None else KINDS[found.kind].letters
+    if not allowed and not _holds_any(session, found, items, grantor, known):
         name = shown if column is not None else f"{found.words} {found.name}"
         raise SqlError("42501", f"permission denied for {name}")
     if not allowed or not change.everything:
@@ -263,12 +278,18 @@ def _allowed(
 
 
 def _holds_any(
-    session: SessionServices, found: Grantable, items: tuple[AclItem, ...], role: int
+    session: SessionServices,
+    found: Grantable,
+    items: tuple[AclItem, ...],
+    role: int,
+    known: str,
 ) -> bool:
+    """Whether the role holds any of these privileges: then it is warned, not refused."""
     roles = acl.roles_of(session.catalog, role)
-    if acl.held_privileges(items, roles) or acl.held_options(items, roles):
-        return True
-    return found.obj is not None and bool(acl.predefined_privileges(found.obj, roles))
+    held = acl.held_privileges(items, roles) + acl.held_options(items, roles)
+    if found.obj is not None:
+        held += acl.predefined_privileges(found.obj, roles)
+    return any(letter in known for letter in held)
 
 
 def _warn(session: SessionServices, shown: str, change: Change, *, some: bool) -> None:
@@ -308,12 +329,15 @@ def _change_columns(
         raise not_supported("GRANT on columns of system relations")
     columns = list(relation.columns)
     for attnum, letters in sorted(by_column.items()):
-        column = columns[attnum - 1]
-        items = column.acl or ()
+        column = columns[attnum - 1] if attnum > 0 else None
+        items = () if column is None else column.acl or ()
         grantor, allowed = _allowed(
             session, found, (*whole, *items), letters,
-            replace(change, everything=letters == acl.COLUMN_PRIVILEGES), column.name,
+            replace(change, everything=letters == acl.COLUMN_PRIVILEGES),
+            _SYSTEM_COLUMNS[attnum] if column is None else column.name,
         )  # fmt: skip
+        if column is None:
+            continue
         new = change.apply(session, items, found.owner, grantor, allowed)
         columns[attnum - 1] = replace(column, acl=new or None)
     if tuple(columns) != relation.columns:

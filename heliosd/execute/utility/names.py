@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog import acl
+from heliosd.catalog.dependencies import describe_object
 from heliosd.catalog.objects import (
     CatalogObject,
     IndexRelation,
@@ -196,7 +197,11 @@ def current_role_oid(session: SessionServices) -> int:
 def require_owner(session: SessionServices, obj: CatalogObject) -> None:
     """42501 unless the current role has the owner's rights."""
     if not acl.is_owner(session.catalog, current_role_oid(session), obj):
-        raise SqlError("42501", f"must be owner of {acl.kind_words(obj)} {obj.name}")
+        name = obj.name
+        if isinstance(obj, TypeObject):
+            words = describe_object(session.catalog, obj, session.search_path.schemas)
+            name = words.removeprefix("type ")
+        raise SqlError("42501", f"must be owner of {acl.kind_words(obj)} {name}")
 
 
 def require_relation_owner(session: SessionServices, relation: Relation) -> None:

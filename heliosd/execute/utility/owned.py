@@ -165,13 +165,29 @@ def role_dependencies(session: SessionServices, role: int) -> tuple[list[str], d
         count = sum(1 for obj in list(objects.values()) if _depends(obj, role))
         if count:
             elsewhere[names.get(oid, str(oid))] = count
-    for obj in sorted(catalog.objects(CatalogObject), key=lambda o: o.oid):
+    for obj in sorted(catalog.objects(CatalogObject), key=_place):
         if not _depends(obj, role):
             continue
-        owned = obj.owner == role and KINDS[kind_of(type(obj))].owned
-        what = "owner of" if owned else "privileges for"
-        lines.append(f"{what} {describe_object(catalog, obj, path)}")
+        described = describe_object(catalog, obj, path)
+        if obj.owner == role and KINDS[kind_of(type(obj))].owned:
+            lines.append(f"owner of {described}")
+        else:
+            lines += _grant_lines(obj, role, described)
     return lines, elsewhere
+
+
+def _place(obj: CatalogObject) -> tuple[int, int]:
+    """By oid, but a column's sequence before its table, as PostgreSQL makes them."""
+    if isinstance(obj, SequenceObject) and obj.owned_by is not None:
+        return obj.owned_by.oid, 0
+    return obj.oid, 1
+
+
+def _grant_lines(obj: CatalogObject, role: int, described: str) -> list[str]:
+    lines = [f"privileges for {described}"] if is_named(obj.acl, role) else []
+    columns = obj.columns if isinstance(obj, ColumnedRelation) else ()
+    named = (column.name for column in columns if is_named(column.acl, role))
+    return lines + [f"privileges for column {name} of {described}" for name in named]
 
 
 def _depends(obj: CatalogObject, role: int) -> bool:

@@ -98,6 +98,7 @@ def rename(statement: Rename, session: SessionServices) -> str:
 
 def _relation(
     session: SessionServices, reference: ObjectRef, *, missing_ok: bool
+            _require_create(session, relation)
 ) -> Relation | None:
     parts = reference.relation.parts if reference.relation is not None else reference.parts
     name = QualifiedName(reference.position, parts)
@@ -118,6 +119,13 @@ def _check_word(kind: ObjectKind, relation: Relation) -> None:
         ObjectKind.SEQUENCE: Sequence,
         ObjectKind.INDEX: IndexRelation,
     }
+def _require_create(session: SessionServices, relation: Relation) -> None:
+    """A new name in a schema takes CREATE there, as a new relation does."""
+    schema = session.catalog.of_kind(Schema, relation.schema)
+    if schema is not None and schema.oid != session.catalog.temporary_schema:
+        require_privilege(session, schema, acl.CREATE)
+
+
     expected = wanted.get(kind)
     if expected is not None and not isinstance(relation, expected):
         article = "an" if kind is ObjectKind.INDEX else "a"

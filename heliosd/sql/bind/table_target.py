@@ -127,10 +127,10 @@ def need(level: Level, aim: Aim, kind: str, columns: Sequence[int] | None) -> No
     state = level.state
     view = aim.view
     if view is not None and aim.below is not None:
-        need(level, aim.below, kind, columns)
         own = None if columns is None else tuple(sorted(aim.targeted))
         wanted = Privilege("table", view.view.oid, view.view.name, kind, own, aim.role)
         state.privileges[wanted] = None
+        need(level, aim.below, kind, columns)
         # Under a number that no rel has: it is the view's use, not a rel's.
         state.uses[-state.new_rel()] = view.use
         return
