@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PartKind = Literal[
     "object", "column", "constraint", "default", "index", "attribute", "domain constraint",
-    "type default",
+    "type default", "policy",
 ]  # fmt: skip
 
 
@@ -123,6 +123,10 @@ def direct_dependents(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool
             constraint = table.constraint_by_oid(part.sub)
             if constraint is not None and constraint.index and constraint.kind != "f":
                 yield Part("index", table.oid, constraint.index), True
+        case "attribute":
+            for dependent in catalog.dependents(part.oid):
+                matches = Reference(part.oid, part.sub)
+                yield from _holders(dependent, lambda r: r == matches)  # noqa: B023
         case "index":
             yield from _foreign_keys_onto_index(catalog, catalog.table(part.oid), part.sub)
         case _:
@@ -167,10 +171,6 @@ def _type_parts(obj: CatalogObject | None) -> tuple[int, ...]:
     return ()
 
 
-def _holders(
-    dependent: CatalogObject, matches: Callable[[Reference], bool]
-) -> Iterator[tuple[Part, bool]]:
-    """Which parts of `dependent` hold a matching reference."""
 def _goes_with_table(catalog: Catalog, member: CatalogObject, schema: int) -> bool:
     """A column's sequence goes with its table, and is not reported beside it."""
     if not isinstance(member, Sequence) or member.owned_by is None:
@@ -179,6 +179,10 @@ def _goes_with_table(catalog: Catalog, member: CatalogObject, schema: int) -> bo
     return isinstance(table, Table) and table.schema == schema
 
 
+def _holders(
+    dependent: CatalogObject, matches: Callable[[Reference], bool]
+) -> Iterator[tuple[Part, bool]]:
+    """Which parts of `dependent` hold a matching reference."""
     match dependent:
         case Table():
             for column in dependent.columns:
@@ -195,6 +199,9 @@ def _goes_with_table(catalog: Catalog, member: CatalogObject, schema: int) -> bo
             for index in dependent.indexes:
                 if any(map(matches, index.references)):
                     yield Part("index", dependent.oid, index.oid), False
+            for policy in dependent.policies:
+                if any(map(matches, policy.references)):
+                    yield Part("policy", dependent.oid, policy.oid), False
         case Sequence():
             if dependent.owned_by is not None and matches(dependent.owned_by):
                 yield Part("object", dependent.oid), True
@@ -238,6 +245,9 @@ def _of_column(catalog: Catalog, table: Table, attnum: int) -> Iterator[tuple[Pa
     for column in table.live_columns:
         if column.generated and column.attnum != attnum and reference in column.default_references:
             yield Part("column", table.oid, column.attnum), False
+    for policy in table.policies:
+        if reference in policy.references:
+            yield Part("policy", table.oid, policy.oid), False
     for other_oid in table.referenced_by:
         other = catalog.by_oid(other_oid)
         if isinstance(other, Table):
@@ -281,6 +291,9 @@ def describe(catalog: Catalog, part: Part, path: tuple[int, ...]) -> str:
             constraint = table.constraint_by_oid(part.sub)
             assert constraint is not None
             return f"constraint {constraint.name} on {owner}"
+        case "policy":
+            name = next((p.name for p in table.policies if p.oid == part.sub), "")
+            return f"policy {name} on {owner}"
     relation = catalog.by_oid(part.sub)
     return describe_object(catalog, relation, path)
 

@@ -123,21 +123,6 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget:
-    """How much a role may be sent of a table (0: of all tables) in `period_us` microseconds.
-
-    None: as much as there is. `counters` are storage's: when the span began, rows, bytes.
-    """
-
-    oid: int
-    table: int = 0
-    rows: int | None = None
-    size_bytes: int | None = None
-    period_us: int
-    counters: tuple[int, int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Role(CatalogObject):
     """A role; `member_of` are its direct memberships. `verifier` is for SCRAM, never a text."""
 
@@ -165,7 +150,8 @@ class Role(CatalogObject):
     settings: tuple[tuple[str, str], ...] = ()
     database_settings: tuple[tuple[int, str, str], ...] = ()
     """(database oid, setting, value): ALTER ROLE ... IN DATABASE ... SET."""
-    budgets: tuple[Budget, ...] = ()
+    settings_of_all: tuple[tuple[str, str], ...] = ()
+    """ALTER ROLE ALL SET: kept with the bootstrap superuser, which is always there."""
     budgets: tuple[Budget, ...] = ()
 
 
@@ -281,6 +267,26 @@ class Constraint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A row-level security policy; it rests inside its table.
+
+    `command`: * (ALL), r, a, w or d. `roles`: oids, PUBLIC_ROLE alone for everybody. `using` says
+    which rows are seen, `check` which may be written (None: as `using`), in canonical SQL over the
+    table's columns; what both depend on is in `references`.
+    """
+
+    oid: int
+    name: str
+    command: Literal["*", "r", "a", "w", "d"] = "*"
+    permissive: bool = True
+    roles: tuple[int, ...] = (PUBLIC_ROLE,)
+    using: str | None = None
+    check: str | None = None
+    references: tuple[Reference, ...] = ()
+    comment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relation(CatalogObject):
     """What lives in a schema's relation name space."""
 
@@ -332,6 +338,8 @@ class Table(ColumnedRelation):
     on_commit: Literal["preserve", "delete", "drop"] = "preserve"
     row_security: bool = False
     force_row_security: bool = False
+    policies: tuple[Policy, ...] = ()
+    """In the order of their names."""
     replica_identity: Literal["d", "n", "f", "i"] = "d"
 
     @cached_property
@@ -366,6 +374,9 @@ class Table(ColumnedRelation):
 
     def constraint_by_name(self, name: str) -> Constraint | None:
         return next((c for c in self.constraints if c.name == name), None)
+
+    def policy_by_name(self, name: str) -> Policy | None:
+        return next((p for p in self.policies if p.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,13 +83,15 @@ def derived(obj: CatalogObject) -> Iterator[IndexRelation]:
 
 
 def parts(obj: CatalogObject) -> Iterator[int]:
-    """Oids of what has one but rests inside `obj`: constraints and defaults."""
+    """Oids of what has one but rests inside `obj`: constraints, defaults, policies."""
     if isinstance(obj, Table):
         for constraint in obj.constraints:
             yield constraint.oid
         for column in obj.columns:
             if column.default_oid:
                 yield column.default_oid
+        for policy in obj.policies:
+            yield policy.oid
     elif isinstance(obj, TypeObject):
         if obj.array_oid:
             yield obj.array_oid
@@ -117,6 +119,8 @@ def references_of(obj: CatalogObject) -> Iterator[Reference]:
                     yield Reference(constraint.referenced_table)
             for index in obj.indexes:
                 yield from index.references
+            for policy in obj.policies:
+                yield from policy.references
         case View():
             yield from obj.references
         case Sequence():

@@ -39,7 +39,7 @@ def prepare_statement(
     if not isinstance(statement, Query | Modification):
         return prepare_utility(statement, session)
     with scope.catalog.made_types.watching():
-        bound = secure(bind_statement(statement, scope), scope.catalog, scope.role)
+        bound = secure(bind_statement(statement, scope), scope)
         return prepare_bound(bound, scope, row_count, statement)
 
 

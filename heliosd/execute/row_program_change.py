@@ -34,10 +34,11 @@ from heliosd.execute.row_program_write import (
     primary_key,
     write_checks,
     write_parent_checks,
+    write_row_checks,
     write_unique,
 )
 from heliosd.plan.physical import LOCATOR, DeleteRows, IndexScan, UpdateRows
-from heliosd.sql.bound import Assignment, Expr
+from heliosd.sql.bound import Assignment, Expr, RowCheck
 
 
 def lock_strength(parts: TableParts, assignments: Sequence[Assignment]) -> LockStrength:
@@ -147,7 +148,8 @@ def update_rows(
 
     def each(at: Flow) -> None:
         with _locked(c, work, node, strength, at, seen) as (here, key, row, old):
-            change_row(c, work, here, key, row, old, node.assignments, node.statement.generated)
+            generated, checks = node.statement.generated, node.checks
+            change_row(c, work, here, key, row, old, node.assignments, generated, checks)
 
     expressions = [a.expression for a in node.assignments]
     _source(c, node, work, _needed(node, expressions), flow, each, at_once=at_once)
@@ -162,6 +164,7 @@ def change_row(
     old: dict[int, Code],
     assignments: Sequence[Assignment],
     generated: Sequence[Assignment],
+    checks: Sequence[RowCheck] = (),
 ) -> None:
     """Compute, check and put the new version of a locked row."""
     writer, parts, table = at.writer, work.parts, work.table
@@ -175,12 +178,18 @@ def change_row(
         values[assignment.column] = c.named(c.at(fresh).value(assignment.expression), fresh)
     changed = frozenset(a.column for a in (*assignments, *generated))
     fresh = at.plus(columns_of_row(values, rel))
+    if checks:
+        whole = whole_row_of(c, table, rel, fresh)
+        write_row_checks(c, parts, policy_checks(checks), values, whole)
     write_checks(c, parts, values, fresh, changed)
     for slot in changed:
         if table.columns[slot].not_null:
             code = values[slot]
             values[slot] = Code(code.text, False, code.atom, code.depth, code.uses)
     fresh = at.plus(columns_of_row(values, rel))
+    if checks:
+        whole = whole_row_of(c, table, rel, fresh)
+        write_row_checks(c, parts, view_checks(checks), values, whole)
     moves = table.key_kind != "row" and any(attnum - 1 in changed for attnum in table.primary_key)
     new_key = key
     if moves:
@@ -219,6 +228,16 @@ def change_row(
     for index, was, now in entries:
         _move_entry(c, index, was, now, key, new_key, at, moves=moves)
     count_row(c, work, fresh)
+
+
+def policy_checks(checks: Sequence[RowCheck]) -> tuple[RowCheck, ...]:
+    """Those that come before the table's own constraints."""
+    return tuple(check for check in checks if not check.view)
+
+
+def view_checks(checks: Sequence[RowCheck]) -> tuple[RowCheck, ...]:
+    """Those that come after."""
+    return tuple(check for check in checks if check.view)
 
 
 def _lock_old(

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from heliosd.execute.dml.violations import affected_twice
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import Flow, ProgramCompiler, needed_by, tuple_of
-from heliosd.execute.row_program_change import change_row, lock_strength
+from heliosd.execute.row_program_change import (
+    change_row,
+    lock_strength,
+    policy_checks,
+    view_checks,
+)
 from heliosd.execute.row_program_work import Work, count_row, stored_codes, whole_row_of
 from heliosd.execute.row_program_write import (
     Entry,
@@ -20,6 +25,7 @@ from heliosd.execute.row_program_write import (
     primary_key,
     write_checks,
     write_parent_checks,
+    write_row_checks,
     write_unique,
 )
 from heliosd.plan.physical import InsertRows
@@ -45,12 +51,18 @@ def insert_rows(c: ProgramCompiler, node: InsertRows, work: Work, flow: Flow) ->
             values[assignment.column] = code
         fresh = at.plus(columns_of_row(values, rel))
         everything = frozenset(values)
+        if node.checks:
+            whole = whole_row_of(c, work.table, rel, fresh)
+            write_row_checks(c, work.parts, policy_checks(node.checks), values, whole)
         write_checks(c, work.parts, values, fresh, everything)
         for slot, column in enumerate(work.table.columns):
             if column.not_null and not column.dropped:
                 code = values[slot]
                 values[slot] = Code(code.text, False, code.atom, code.depth, code.uses)
         fresh = at.plus(columns_of_row(values, rel))
+        if node.checks:
+            whole = whole_row_of(c, work.table, rel, fresh)
+            write_row_checks(c, work.parts, view_checks(node.checks), values, whole)
         if conflict is None:
             _insert_row(c, work, values, fresh, everything, touched)
         else:
@@ -179,6 +191,7 @@ def _insert_or(
             here = whole_row_of(c, work.table, conflict.existing_rel, here)
             here = whole_row_of(c, work.table, conflict.excluded_rel, here)
             with c.filtered(() if conflict.where is None else (conflict.where,), here):
+                write_row_checks(c, work.parts, conflict.existing_checks, old, here)
                 writer.line(f"{touched}.add({existing})")
                 change_row(
                     c,
@@ -189,4 +202,5 @@ def _insert_or(
                     old,
                     conflict.assignments,
                     node.statement.generated,
+                    conflict.checks,
                 )

@@ -6,18 +6,19 @@ call that would have to wait (`Blocked`) has changed nothing yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from helios_storage.locks import LockPolicy, LockStrength
 from heliosd.catalog.objects import Constraint, Index, Table
 from heliosd.execute import key_codec
+from heliosd.execute.dml.row_checks import CheckWords
 from heliosd.execute.dml.violations import TableWords
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import Flow, ProgramCompiler, needed_by, tuple_of
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey
-from heliosd.sql.bound import Expr, Var
+from heliosd.sql.bound import Expr, RowCheck, Var
 
 if TYPE_CHECKING:
     from heliosd.execute.dml.foreign_keys import ParentCheck, ReferencedAction
@@ -144,6 +145,22 @@ def write_checks(
         code = c.at(at).value(expression)
         with writer.block(f"if {code.text} is False:"):
             writer.line(f"{words}.check(ctx, {c.slot(constraint)}, {whole()}, {written})")
+
+
+def write_row_checks(
+    c: ProgramCompiler,
+    parts: TableParts,
+    checks: Sequence[RowCheck],
+    values: RowCodes,
+    at: Flow,
+) -> None:
+    """What policies and views ask of a row; `at` knows it under the rel that the checks name."""
+    for check in checks:
+        code = c.at(at).condition(check.expression)
+        violated = c.slot(CheckWords(check, parts.words).violated)
+        row = tuple_of(values[i].text for i in range(len(parts.table.columns)))
+        with at.writer.block(f"if not ({code.text}):"):
+            at.writer.line(f"{violated}(ctx, {row}, {c.slot(parts.written)})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ class TableContext(Protocol):
 
     facts: Facts
 
-    def rows(self, table: Table) -> float:
-        """The rows of a table now."""
+    def rows(self, rel: TableRel) -> float:
+        """The rows of a table now, as far as they may be known here."""
         ...
 
     def index_expressions(self, table: Table, index: Index, rel: int) -> tuple[Expr | None, ...]:
@@ -117,7 +117,7 @@ def table_paths(scan: Scan, more: Sequence[Expr], context: TableContext) -> Iter
         yield SystemScan(rel, columns, predicates, estimate=estimate)
         return
     assert isinstance(table, Table), table
-    rows = context.rows(table)
+    rows = context.rows(rel)
     wanted = rows * selectivity(predicates, context.facts)
     width = 8 * len(columns)
     cost = rows * (SCAN_ROW + CHECK * len(predicates))

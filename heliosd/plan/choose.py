@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.plan import choose_join, choose_rows, choose_scan, physical
 from heliosd.plan import nodes as logical
+from heliosd.plan.choose_columns import column_choice
 from heliosd.plan.physical import Physical
 from heliosd.plan.planner import Planner, PlannerServices, Wish, collect_facts
+
+if TYPE_CHECKING:
+    from heliosd.sql.bound import RowCheck
 
 
 def choose_plan(plan: logical.LogicalPlan, services: PlannerServices) -> Physical:
     """The physical plan of a statement."""
     planner = Planner(services, CHOOSERS)
+    planner.columns = column_choice(plan.root, services.columns)
     collect_facts(plan.root, planner)
     return planner.choose(plan.root)
 
@@ -33,6 +38,8 @@ def choose_insert(planner: Planner, plan: logical.InsertRows, wish: Wish) -> Phy
                     for a in conflict.assignments
                 ),
                 where=None if where is None else planner.expression(where),
+                existing_checks=_checks(planner, conflict.existing_checks),
+                checks=_checks(planner, conflict.checks),
             )
         statement = replace(statement, on_conflict=conflict)
     return physical.InsertRows(
@@ -40,8 +47,13 @@ def choose_insert(planner: Planner, plan: logical.InsertRows, wish: Wish) -> Phy
         below,
         planner.expressions(plan.row),
         planner.expressions(plan.returning),
+        _checks(planner, plan.checks),
         below.estimate,
     )
+
+
+def _checks(planner: Planner, checks: tuple[RowCheck, ...]) -> tuple[RowCheck, ...]:
+    return tuple(replace(c, expression=planner.expression(c.expression)) for c in checks)
 
 
 def choose_update(planner: Planner, plan: logical.UpdateRows, wish: Wish) -> Physical:
@@ -52,6 +64,7 @@ def choose_update(planner: Planner, plan: logical.UpdateRows, wish: Wish) -> Phy
         tuple(replace(a, expression=planner.expression(a.expression)) for a in plan.assignments),
         planner.expressions(plan.returning),
         choose_rows.recheck_predicates(below),
+        _checks(planner, plan.checks),
         below.estimate,
     )
 
@@ -74,6 +87,7 @@ CHOOSERS: Final[Mapping[type, Callable[[Planner, Any, Wish], Physical]]] = {
     logical.ValuesScan: choose_scan.choose_values_scan,
     logical.CteScan: choose_scan.choose_cte_scan,
     logical.Filter: choose_rows.choose_filter,
+    logical.Guard: choose_rows.choose_guard,
     logical.Project: choose_rows.choose_project,
     logical.ProjectSet: choose_rows.choose_project_set,
     logical.Join: choose_join.choose_join,

@@ -7,8 +7,10 @@ from dataclasses import replace
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
 from heliosd.plan.access import CHECK
+from heliosd.plan.choose_rows import guarded_scan
 from heliosd.plan.choose_scan import choose_scan
 from heliosd.plan.columns import expression_rels
+from heliosd.plan.expression_facts import is_leakproof
 from heliosd.plan.join_order import Leaf, Part, as_predicate, collect_cluster, order_joins
 from heliosd.plan.nodes import EquiKey, JoinKind
 from heliosd.plan.physical import Estimate, IndexScan, Physical
@@ -84,9 +86,14 @@ def lookup_side(
     predicates: tuple[Expr, ...],
 ) -> Physical | None:
     """The right side as an index lookup by the left row's columns, if an index serves it."""
-    if not isinstance(plan, logical.Scan) or not (keys or predicates):
-        return None
     more = (*(as_predicate(k) for k in keys), *predicates)
+    if isinstance(plan, logical.Guard) and isinstance(plan.input, logical.Scan):
+        # Tested together with the guard, so only what tells nothing may be.
+        if not all(is_leakproof(predicate) for predicate in more):
+            return None
+        plan = guarded_scan(plan)
+    if not isinstance(plan, logical.Scan) or not more:
+        return None
     if any(has_subplan(p) for p in predicates):
         return None
     scan = choose_scan(planner, plan, ALL, more)

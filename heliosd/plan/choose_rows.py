@@ -59,6 +59,20 @@ def choose_filter(planner: Planner, plan: logical.Filter, wish: Wish) -> Physica
     return physical.Filter(below, predicates, estimate)
 
 
+def choose_guard(planner: Planner, plan: logical.Guard, wish: Wish) -> Physical:
+    """The guard's predicates are the scan's own, after those that were let through to it."""
+    if isinstance(plan.input, logical.Scan):
+        return choose_scan(planner, guarded_scan(plan), wish)
+    return choose_filter(planner, logical.Filter(plan.input, plan.predicates), wish)
+
+
+def guarded_scan(plan: logical.Guard) -> logical.Scan:
+    """A guard and its scan as one: what stands in the scan is leakproof, so it may come first."""
+    scan = plan.input
+    assert isinstance(scan, logical.Scan)
+    return replace(scan, predicates=(*scan.predicates, *plan.predicates))
+
+
 def choose_project(planner: Planner, plan: logical.Project, wish: Wish) -> Physical:
     expressions = planner.expressions(plan.expressions)
     below = planner.choose(plan.input, Wish(_through(plan, wish.order), wish.rows))
@@ -187,6 +201,8 @@ def gives_order(planner: Planner, plan: Physical, keys: tuple[SortKey, ...]) -> 
             return own and gives_order(planner, plan.left, keys)
         case physical.Sort():
             return plan.keys[: len(keys)] == keys
+        case physical.ColumnScan():
+            return plan.order[: len(keys)] == keys
         case physical.Distinct() | physical.Limit():
             return gives_order(planner, plan.input, keys)
     return False

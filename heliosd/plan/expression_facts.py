@@ -8,24 +8,33 @@ from heliosd.functions.registry import SqlFunction
 from heliosd.plan.nodes import SubPlan
 from heliosd.sql.bound import (
     And,
+    ArrayConstructor,
     ArrayTest,
     BooleanTest,
     Call,
+    Case,
+    CaseValue,
     Cast,
     CastMethod,
+    Coalesce,
     Collate,
     Const,
+    DistinctTest,
+    ElementValue,
     Expr,
     InList,
     Not,
     NullTest,
     Or,
     Param,
+    RowConstructor,
+    SessionValue,
     SetReturningCall,
     Var,
     WholeRow,
 )
 from heliosd.sql.bound.walk import children, walk
+from heliosd.types.facts import function_facts
 from heliosd.types.registry import SqlOperator
 
 CHEAP_NODES: Final = 8
@@ -55,17 +64,43 @@ def is_cheap(expression: Expr) -> bool:
 
 
 def is_leakproof(expression: Expr) -> bool:
-    """Whether evaluating it can tell nobody anything about rows that it is not meant to see."""
-    for node in walk(expression):
-        if isinstance(node, SubPlan | SetReturningCall):
-            return False
-        if isinstance(node, Call) and not node.target.leakproof:
-            return False
-        if isinstance(node, Cast) and node.method is not CastMethod.RELABEL:
-            return False
-        if isinstance(node, ArrayTest | InList) and not node.operator.leakproof:
-            return False
-    return True
+    """Whether evaluating it can tell nobody anything about rows that it is not meant to see.
+
+    As in PostgreSQL (contain_leaked_vars): what is not known to be leakproof may be computed from
+    constants and parameters, but not from columns.
+    """
+    if isinstance(expression, SubPlan | SetReturningCall):
+        return False
+    if _is_sealed(expression):
+        return all(is_leakproof(child) for child in children(expression))
+    return not any(isinstance(node, _TELLING) for node in walk(expression))
+
+
+def _is_sealed(node: Expr) -> bool:
+    """Whether the node itself, its operands aside, neither fails on some values nor tells them."""
+    match node:
+        case Call():
+            return node.target.leakproof
+        case ArrayTest() | InList():
+            return node.operator.leakproof
+        case Cast():
+            if node.method is CastMethod.FUNCTION and node.cast is not None:
+                fact = function_facts().get(node.cast.function_oid)
+                return fact is not None and fact.leakproof
+            return node.method is CastMethod.RELABEL
+        case DistinctTest():
+            return node.operator.leakproof
+        case Case():
+            # Its comparisons with a subject are calls of their own.
+            return True
+    return isinstance(node, _SEALED)
+
+
+_TELLING: Final = (Var, WholeRow, CaseValue, ElementValue, SubPlan, SetReturningCall)
+_SEALED: Final = (
+    And, Or, Not, BooleanTest, NullTest, Coalesce, Collate, Const, Param, SessionValue, CaseValue,
+    Var, WholeRow, RowConstructor, ArrayConstructor,
+)  # fmt: skip
 
 
 def rejects_null(expression: Expr, rels: frozenset[int]) -> bool:

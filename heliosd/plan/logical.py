@@ -13,6 +13,7 @@ from heliosd.plan.nodes import (
     Distinct,
     Filter,
     FunctionScan,
+    Guard,
     InsertRows,
     Join,
     JoinKind,
@@ -48,6 +49,7 @@ from heliosd.sql.bound import (
     Or,
     OrderKey,
     Query,
+    RowCheck,
     Select,
     SetOperation,
     SortKey,
@@ -360,6 +362,9 @@ class Builder(Stages):
                             else self.expression(sample.repeatable),
                         ),
                     )
+                if item.guard:
+                    guard = self.expressions(item.guard)
+                    return Guard(Scan(replace(item, guard=())), guard)
                 return Scan(item)
             case SubqueryRel():
                 return self._subquery(item)
@@ -402,6 +407,7 @@ class Builder(Stages):
                     for a in statement.assignments
                 ),
                 self._returning(statement.returning),
+                self._checks(statement.checks),
             )
         else:
             plan = DeleteRows(
@@ -424,6 +430,8 @@ class Builder(Stages):
                     for a in conflict.assignments
                 ),
                 where=None if conflict.where is None else self.expression(conflict.where),
+                existing_checks=self._checks(conflict.existing_checks),
+                checks=self._checks(conflict.checks),
             )
         return InsertRows(
             statement,
@@ -431,12 +439,18 @@ class Builder(Stages):
             self.expressions(statement.row),
             self._returning(statement.returning),
             conflict,
+            self._checks(statement.checks),
         )
+
+    def _checks(self, checks: tuple[RowCheck, ...]) -> tuple[RowCheck, ...]:
+        return tuple(replace(c, expression=self.expression(c.expression)) for c in checks)
 
     def _old_rows(self, statement: Update | Delete, others: tuple[FromItem, ...]) -> Plan:
         table = statement.table
         columns = table_columns(table)
         plan: Plan = Scan(TableRel(statement.rel, statement.alias, columns, table))
+        if statement.guard:
+            plan = Guard(plan, self.expressions(statement.guard))
         if others:
             plan = Join(JoinKind.INNER, plan, self._from(others))
         where = self.expressions(conjuncts(statement.where))

@@ -24,6 +24,7 @@ from heliosd.sql.bound import (
     GroupingCall,
     Insert,
     OnConflict,
+    RowCheck,
     RowLock,
     SortKey,
     SubLinkKind,
@@ -88,6 +89,18 @@ class CteScan(PlanNode):
 
 @node
 class Filter(PlanNode):
+    input: Plan
+    predicates: tuple[Expr, ...]
+
+
+@node
+class Guard(PlanNode):
+    """The rows of a scan that satisfy `predicates`, tested in order before anything above is.
+
+    Row-level security: what stands above may move into the scan only if it is leakproof (S-20),
+    and nothing is known of the rows but by guessing (S-21).
+    """
+
     input: Plan
     predicates: tuple[Expr, ...]
 
@@ -296,6 +309,7 @@ class InsertRows(PlanNode):
     row: tuple[Expr, ...]
     returning: tuple[Expr, ...]
     on_conflict: OnConflict | None = None
+    checks: tuple[RowCheck, ...] = ()
 
 
 @node
@@ -306,6 +320,7 @@ class UpdateRows(PlanNode):
     input: Plan
     assignments: tuple[Assignment, ...]
     returning: tuple[Expr, ...]
+    checks: tuple[RowCheck, ...] = ()
 
 
 @node
@@ -360,6 +375,7 @@ __all__ = [
     "EquiKey",
     "Filter",
     "FunctionScan",
+    "Guard",
     "IndexExtreme",
     "InsertRows",
     "Join",

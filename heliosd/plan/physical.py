@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 
-from heliosd.plan.nodes import EquiKey, JoinKind
+from heliosd.plan.nodes import EquiKey, JoinKind, Plan
 from heliosd.sql.bound import Expr, SortKey, Var
 from heliosd.sql.bound.node import node
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         FunctionRel,
         GroupingCall,
         Insert,
+        RowCheck,
         RowLock,
         TableRel,
         Update,
@@ -179,6 +180,31 @@ class IndexExtreme(PhysicalNode):
     scan: Physical
     rel: int
     value: Var
+    estimate: Estimate = field(default=Estimate(), compare=False)
+
+
+class ColumnSubplan:
+    """A logical plan that can run over columns. Opaque to everything that walks physical plans."""
+
+    __slots__ = ("arguments", "plan")
+
+    def __init__(self, plan: Plan, arguments: tuple[Expr, ...]) -> None:
+        self.plan = plan
+        self.arguments = arguments
+        """As they stand in the plan; `ColumnScan.arguments` has their subqueries chosen."""
+
+
+@node
+class ColumnScan(PhysicalNode):
+    """The rows of a subplan that runs over columns (DuckDB); of `rows` where that cannot be.
+
+    `arguments` are computed first: what is the same for all rows. `order`: in which rows come.
+    """
+
+    subplan: ColumnSubplan
+    arguments: tuple[Expr, ...]
+    rows: Physical
+    order: tuple[SortKey, ...] = ()
     estimate: Estimate = field(default=Estimate(), compare=False)
 
 
@@ -347,6 +373,7 @@ class InsertRows(PhysicalNode):
     source: Physical
     row: tuple[Expr, ...]
     returning: tuple[Expr, ...]
+    checks: tuple[RowCheck, ...] = ()
     estimate: Estimate = field(default=Estimate(), compare=False)
 
 
@@ -359,6 +386,7 @@ class UpdateRows(PhysicalNode):
     assignments: tuple[Assignment, ...]
     returning: tuple[Expr, ...]
     recheck: tuple[Expr, ...] = ()
+    checks: tuple[RowCheck, ...] = ()
     estimate: Estimate = field(default=Estimate(), compare=False)
 
 

@@ -10,7 +10,7 @@ from heliosd.catalog.objects import Table
 from heliosd.errors import not_supported
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
-from heliosd.plan.columns import all_nodes, node_expressions
+from heliosd.plan.columns import inputs, node_expressions
 from heliosd.plan.nodes import SubPlan
 from heliosd.plan.physical import Estimate, Physical
 from heliosd.plan.selectivity import Facts, selectivity, table_facts
@@ -19,6 +19,7 @@ from heliosd.sql.bound.walk import substitute, walk
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import ColumnStatistics, Index
+    from heliosd.plan.column_forms import ColumnForms
 
 HASH_ROW: Final = 0.04
 PROBE_ROW: Final = 0.03
@@ -44,6 +45,11 @@ class PlannerServices(Protocol):
         """An expression that rests in the catalog, bound over `rel`."""
         ...
 
+    @property
+    def columns(self) -> ColumnForms | None:
+        """Which plans can run over columns; None: none is to."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -56,6 +62,19 @@ class Wish:
 ALL: Final = Wish()
 
 
+class ColumnChoice(Protocol):
+    """Rows or columns (`choose_columns`)."""
+
+    cost_min: float
+    """Cheaper plans are not worth a look."""
+
+    def cheaper(
+        self, planner: Planner, plan: logical.Plan, wish: Wish, chosen: Physical
+    ) -> Physical:
+        """The chosen plan of rows, or one over columns that costs less."""
+        ...
+
+
 @dataclass(slots=True)
 class Planner:
     """One statement's choice of physical plan."""
@@ -64,16 +83,23 @@ class Planner:
     choosers: Mapping[type, Callable[[Planner, Any, Wish], Physical]]
     facts: Facts = field(default_factory=Facts)
     cte_rows: dict[int, float] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
+    """The rels whose rows are guarded: neither their number nor statistics may show (S-21)."""
+    columns: ColumnChoice | None = None
     _counts: dict[int, float] = field(default_factory=dict)
     _expressions: dict[tuple[int, int], tuple[Expr | None, ...]] = field(default_factory=dict)
 
     # What access paths ask (access.TableContext).
 
-    def rows(self, table: Table) -> float:
+    def rows(self, rel: TableRel) -> float:
+        table = rel.table
+        assert isinstance(table, Table), table
         known = self._counts.get(table.oid)
         if known is None:
             known = float(max(self.services.row_count(table), SMALL_TABLE_ROWS))
             self._counts[table.oid] = known
+        if rel.rel in self.hidden:
+            return float(1 << (int(known) - 1).bit_length())
         return known
 
     def index_expressions(self, table: Table, index: Index, rel: int) -> tuple[Expr | None, ...]:
@@ -106,7 +132,12 @@ class Planner:
         chooser = self.choosers.get(type(plan))
         if chooser is None:
             raise not_supported(f"plan node {type(plan).__name__}")
-        return chooser(self, plan, wish)
+        chosen = chooser(self, plan, wish)
+        if self.columns is not None and (
+            chosen.estimate.cost > self.columns.cost_min and not wish.order
+        ):
+            return self.columns.cheaper(self, plan, wish, chosen)
+        return chosen
 
     def expression(self, expression: Expr) -> Expr:
         """The expression with the plans of its subqueries made physical."""
@@ -129,18 +160,27 @@ class Planner:
         return selectivity(predicates, self.facts)
 
 
-def collect_facts(root: logical.Plan, planner: Planner) -> None:
-    """What is known about the columns of all tables in the plan, subqueries included."""
-    for item in all_nodes(root):
-        rel = getattr(item, "rel", None)
-        if isinstance(rel, TableRel) and isinstance(rel.table, Table):
-            rows = planner.rows(rel.table)
-            statistics = planner.services.statistics(rel.table)
-            for number, facts in table_facts(rel.table, rows, statistics).items():
-                planner.facts.columns[(rel.rel, number)] = facts
-        for expression in _own_expressions(item):
-            for inner in _subplans(expression):
-                collect_facts(inner.plan, planner)
+def collect_facts(root: logical.Plan, planner: Planner, *, hidden: bool = False) -> None:
+    """What is known about the columns of all tables in the plan, subqueries included.
+
+    `hidden`: behind a guard or a security barrier, where nothing of the rows may be known: plans
+    and their costs show to whom the rows do not.
+    """
+    if isinstance(root, logical.Guard) or (isinstance(root, logical.Project) and root.barrier):
+        hidden = True
+    rel = getattr(root, "rel", None)
+    if isinstance(rel, TableRel) and isinstance(rel.table, Table):
+        if hidden:
+            planner.hidden.add(rel.rel)
+        rows = planner.rows(rel)
+        statistics = () if hidden else planner.services.statistics(rel.table)
+        for number, facts in table_facts(rel.table, rows, statistics).items():
+            planner.facts.columns[(rel.rel, number)] = facts
+    for expression in _own_expressions(root):
+        for inner in _subplans(expression):
+            collect_facts(inner.plan, planner, hidden=hidden)
+    for below in inputs(root):
+        collect_facts(below, planner, hidden=hidden)
 
 
 def _own_expressions(item: Any) -> list[Expr]:

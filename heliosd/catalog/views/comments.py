@@ -25,6 +25,7 @@ from heliosd.catalog.views.values import (
     PG_CLASS,
     PG_CONSTRAINT,
     PG_NAMESPACE,
+    PG_POLICY,
     PG_REWRITE,
     PG_TYPE,
 )
@@ -77,10 +78,14 @@ def pg_description(ctx: ViewContext) -> Iterator[Row]:
             for constraint in relation.constraints:
                 if constraint.comment is not None:
                     yield (constraint.oid, PG_CONSTRAINT, 0, constraint.comment)
+            for policy in relation.policies:
+                if policy.comment is not None:
+                    yield (policy.oid, PG_POLICY, 0, policy.comment)
 
 
 @catalog_view("pg_depend")
 def pg_depend(ctx: ViewContext) -> Iterator[Row]:
+    types = frozenset(made.oid for made in ctx.catalog.objects(TypeObject))
     for relation in ctx.catalog.objects(Relation):
         if isinstance(relation, SystemView):
             continue
@@ -88,7 +93,7 @@ def pg_depend(ctx: ViewContext) -> Iterator[Row]:
             yield (PG_CLASS, relation.oid, 0, PG_NAMESPACE, relation.schema, 0, "n")
         match relation:
             case Table():
-                yield from _of_table(relation)
+                yield from _of_table(relation, types)
             case View():
                 yield from _of_view(relation)
             case Sequence():
@@ -98,7 +103,7 @@ def pg_depend(ctx: ViewContext) -> Iterator[Row]:
                     yield (PG_CLASS, relation.oid, 0, PG_CLASS, owned.oid, owned.attnum, kind)
 
 
-def _of_table(table: Table) -> Iterator[Row]:
+def _of_table(table: Table, types: frozenset[int]) -> Iterator[Row]:
     for column in table.live_columns:
         if column.default_oid:
             default = column.default_oid
@@ -121,6 +126,11 @@ def _of_table(table: Table) -> Iterator[Row]:
             for attnum in constraint.referenced_columns:
                 target = constraint.referenced_table
                 yield (PG_CONSTRAINT, constraint.oid, 0, PG_CLASS, target, attnum, "n")
+    for policy in table.policies:
+        yield (PG_POLICY, policy.oid, 0, PG_CLASS, table.oid, 0, "a")
+        for reference in policy.references:
+            catalog_oid = PG_TYPE if reference.oid in types else PG_CLASS
+            yield (PG_POLICY, policy.oid, 0, catalog_oid, reference.oid, reference.attnum, "n")
 
 
 def _of_view(view: View) -> Iterator[Row]:

@@ -116,6 +116,8 @@ def pg_db_role_setting(ctx: ViewContext) -> Iterator[Row]:
         if database.settings:
             yield (database.oid, 0, _config(database.settings))
     for role in _roles(ctx):
+        if role.settings_of_all:
+            yield (0, 0, _config(role.settings_of_all))
         if role.settings:
             yield (0, role.oid, _config(role.settings))
         by_database: dict[int, list[str]] = {}
@@ -162,10 +164,16 @@ def _comments(ctx: ViewContext, kind: type[CatalogObject], catalog_oid: int) -> 
 
 @catalog_view("pg_shdepend")
 def pg_shdepend(ctx: ViewContext) -> Iterator[Row]:
-    """Who owns what in this database (owners only; `o`), for tools that look before DROP ROLE."""
+    """Who owns what in this database (`o`), and whom policies name (`r`): for tools that look before DROP
+    ROLE."""
     for relation in ctx.catalog.objects(Relation):
         if relation.owner != BOOTSTRAP_ROLE_OID and not isinstance(
             relation, IndexRelation | SystemView
         ):
             database = ctx.catalog.database.oid
             yield (database, PG_CLASS, relation.oid, 0, PG_AUTHID, relation.owner, "o")
+    for table in ctx.catalog.objects(Table):
+        for policy in table.policies:
+            for role in policy.roles:
+                if role != PUBLIC_ROLE:
+                    yield (table.database, PG_POLICY, policy.oid, 0, PG_AUTHID, role, "r")

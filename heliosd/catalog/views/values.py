@@ -25,6 +25,7 @@ PG_REWRITE: Final = 2618
 PG_DATABASE: Final = 1262
 PG_AUTHID: Final = 1260
 PG_TABLESPACE: Final = 1213
+PG_POLICY: Final = 3256
 
 
 def array(items: Iterable[Any]) -> Array:

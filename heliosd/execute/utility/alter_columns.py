@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from helios_storage.spec import TreeId
 from heliosd.catalog.dependencies import Part
 from heliosd.catalog.labels import with_mask
-from heliosd.catalog.objects import Column, Reference, Schema, Sequence, Table, View
+from heliosd.catalog.objects import (
+    Column,
+    Reference,
+    Schema,
+    Sequence,
+    Table,
+    TypeObject,
+    View,
+)
 from heliosd.errors import SqlError
 from heliosd.execute.utility.alter_constraints import add_constraint
 from heliosd.execute.utility.choose_names import choose_name, relation_taken
@@ -38,8 +46,8 @@ from heliosd.execute.utility.table_builder import serial_default
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
-from heliosd.sql.tree.base import DropBehavior, Expression, TypeName
-from heliosd.sql.tree.expressions import ColumnRef, TypeCast
+from heliosd.sql.tree.base import DropBehavior, Expression
+from heliosd.sql.tree.expressions import ColumnRef, NullConstant, TypeCast
 from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
@@ -90,11 +98,25 @@ def add_column(session: SessionServices, oid: int, command: tree.AddColumn) -> N
     new = define_column(session, definition, len(table.columns) + 1, table.name)
     column, bound = _complete(session, table, new)
     if bound is None or (not column.generated and not bound.is_volatile):
-        _widen(session, table, column, new.default)
+        _widen(session, table, column, new.default or _domain_fill(session, table, column))
     else:
         _fill(session, table, column)
     for name, constraint in new.constraints:
         add_constraint(session, oid, tree.AddConstraint(0, constraint), column=name)
+
+
+def _domain_fill(session: SessionServices, table: Table, column: Column) -> Expression | None:
+    """What old rows get in a column of a domain: its default, or NULL, which it may refuse."""
+    made = session.catalog.by_oid(column.type_oid)
+    if not isinstance(made, TypeObject) or made.kind != "d":
+        return None
+    while isinstance(made, TypeObject) and made.kind == "d":
+        if made.default is not None:
+            return parse_expression(made.default)
+        made = session.catalog.by_oid(made.base_type)
+    if fresh_snapshot(session, table).count(table.tree_id):
+        return NullConstant(0)
+    return None
 
 
 def _complete(
@@ -165,7 +187,7 @@ def _widen(
 ) -> None:
     """Old rows get the default's value once, in the tree's spec."""
     missing = None
-    if default is not None and column.default is not None:
+    if default is not None and (column.default is not None or column.type_oid >= 16384):
         missing = evaluate_as(session, (default,), (column.type_oid,))[0]
         known = session.catalog.types.type(column.type_oid)
         if missing is not None and column.typmod >= 0 and known.apply_typmod is not None:
@@ -261,7 +283,7 @@ def _retype_identity(session: SessionServices, table: Table, column: Column, typ
     if type_oid not in (20, 21, 23):
         raise SqlError("22023", "identity column type must be smallint, integer, or bigint")
     sequence = _identity_sequence(session, table, column)
-    retyped = TypeName(0, ("pg_catalog", session.catalog.types.type(type_oid).name))
+    retyped = type_name(session, type_oid)
     new, restart = apply_options(session, sequence, {"as": retyped}, creating=False)
     replace_sequence(session, sequence, new, restart)
 
@@ -277,6 +299,14 @@ def _refuse_dependent_views(session: SessionServices, table: Table, column: Colu
                 detail=f"rule _RETURN on view {quote_identifier(dependent.name)} depends on "
                 f'column "{column.name}"',
             )
+        for policy in dependent.policies if isinstance(dependent, Table) else ():
+            if Reference(table.oid, column.attnum) in policy.references:
+                raise SqlError(
+                    "0A000",
+                    "cannot alter type of a column used in a policy definition",
+                    detail=f"policy {policy.name} on table {quote_identifier(dependent.name)} "
+                    f'depends on column "{column.name}"',
+                )
     for other in table.live_columns:
         if other.generated and Reference(table.oid, column.attnum) in other.default_references:
             raise SqlError(

@@ -137,14 +137,12 @@ def _flag(option: Option) -> bool:
 
 
 def set_row_security(session: SessionServices, oid: int, command: tree.SetRowSecurity) -> None:
-    """ENABLE, DISABLE, FORCE ROW LEVEL SECURITY: not enforced yet, so it cannot be switched on."""
-    if command.enable or command.force:
-        raise not_supported("ROW LEVEL SECURITY")
+    """ENABLE, DISABLE, FORCE, NO FORCE ROW LEVEL SECURITY."""
     table = session.catalog.table(oid)
     changed = replace(
         table,
-        row_security=table.row_security if command.enable is None else False,
-        force_row_security=table.force_row_security if command.force is None else False,
+        row_security=table.row_security if command.enable is None else command.enable,
+        force_row_security=(table.force_row_security if command.force is None else command.force),
     )
     session.catalog_edit().replace(table, changed)
 

@@ -28,7 +28,9 @@ from heliosd.execute.utility.names import (
     require_owner,
     require_relation_owner,
 )
+from heliosd.execute.utility.policies import comment_on_policy
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.types import find_type
 from heliosd.sql.tree.base import ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import CommentOn
 
@@ -55,6 +57,8 @@ def comment_on(statement: CommentOn, session: SessionServices) -> None:
             _on_column(session, reference, text)
         case ObjectKind.TABLE_CONSTRAINT:
             _on_constraint(session, reference, text)
+        case ObjectKind.POLICY:
+            comment_on_policy(session, reference, text)
         case ObjectKind.SCHEMA:
             schema = session.catalog.require_schema(reference.name)
             require_owner(session, schema)
@@ -65,6 +69,8 @@ def comment_on(statement: CommentOn, session: SessionServices) -> None:
             _on_role(session, reference, text)
         case ObjectKind.TYPE | ObjectKind.DOMAIN:
             _on_type(session, reference, text)
+        case ObjectKind.DOMAIN_CONSTRAINT:
+            _on_domain_constraint(session, reference, text)
         case _:
             raise not_supported(f"COMMENT ON {statement.kind.value.upper()}")
 
@@ -155,11 +161,24 @@ def _on_role(session: SessionServices, reference: ObjectRef, text: str | None) -
     _put(session, role, text)
 
 
+def _on_domain_constraint(
+    session: SessionServices, reference: ObjectRef, text: str | None
+) -> None:
+    assert reference.type is not None
+    made = find_type(session, reference.type.names, reference.position)
+    require_owner(session, made)
+    if not any(c.name == reference.name for c in made.constraints):
+        raise SqlError(
+            "42704", f'constraint "{reference.name}" for domain {made.name} does not exist'
+        )
+    kept = tuple(
+        replace(c, comment=text) if c.name == reference.name else c for c in made.constraints
+    )
+    session.catalog_edit().replace(made, replace(made, constraints=kept))
+
+
 def _on_type(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
     parts = reference.type.names if reference.type is not None else reference.parts
-    schema = parts[-2] if len(parts) > 1 else None
-    found = session.catalog.user_type(schema, parts[-1], session.search_path.schemas)
-    if found is None:
-        raise SqlError("42704", f'type "{".".join(parts)}" does not exist')
+    found = find_type(session, parts, reference.position)
     require_owner(session, found)
     _put(session, found, text)

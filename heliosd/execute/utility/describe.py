@@ -19,10 +19,20 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.errors import SqlError
+from heliosd.sql.bind.from_items import table_columns
+from heliosd.sql.bind.policies import bind_shown_expression
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bound.queries import Select, SetOperation, Values
-from heliosd.sql.deparse import RelationText, TextContext, deparse_expression, deparse_query
+from heliosd.sql.bound import SubLink, TableRel
+from heliosd.sql.bound.walk import walk
+from heliosd.sql.deparse import (
+    RelationText,
+    TextContext,
+    deparse_expression,
+    deparse_over_table,
+    deparse_query,
+)
 from heliosd.sql.parser import parse_statements
 from heliosd.types.quoting import quote_identifier, quote_qualified
 
@@ -49,6 +59,12 @@ class Names:
         """An expression over one relation, whose columns are written bare."""
         name = column_names(relation)
         indent = None if self._path == _CANONICAL_PATH.schemas else 0
+        if isinstance(relation, ColumnedRelation) and any(
+            isinstance(node, SubLink) for node in walk(expression)
+        ):
+            # Policies: below its subqueries the relation is known by its name.
+            rel = TableRel(1, relation.name, table_columns(relation), relation)
+            return deparse_over_table(expression, rel, self._context, self._relation, pretty=pretty)
         return deparse_expression(expression, name, self._context, pretty=pretty, indent=indent)
 
     def domain_check(self, expression: Expr) -> str:
@@ -99,7 +115,10 @@ class SessionDescriber:
         if relation is not None and not isinstance(relation, ColumnedRelation):
             return text
         scope = self._scope()
-        bound = bind_stored_expression(text, relation, 1, scope)  # type: ignore[arg-type]
+        if relation is None:
+            bound = bind_stored_expression(text, relation, 1, scope)  # type: ignore[arg-type]
+        else:
+            bound = bind_shown_expression(text, relation, 1, scope)
         return Names(scope, self._path()).expression(bound, relation, pretty=pretty)
 
     def view(self, view: View, *, pretty: bool) -> str:

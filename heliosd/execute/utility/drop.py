@@ -41,6 +41,7 @@ from heliosd.execute.utility.names import (
     system_relation,
 )
 from heliosd.execute.utility.physical import drop_trees
+from heliosd.execute.utility.policies import find_policy
 from heliosd.execute.utility.registry import runs
 from heliosd.sql.tree.base import DropBehavior, ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import Drop
@@ -87,6 +88,8 @@ def _find_root(
         return _find_schema(session, reference.name, missing_ok=missing_ok)
     if kind in (ObjectKind.TYPE, ObjectKind.DOMAIN):
         return _find_type(session, kind, reference, missing_ok=missing_ok)
+    if kind is ObjectKind.POLICY:
+        return find_policy(session, reference, missing_ok=missing_ok)
     if missing_ok and kind is not ObjectKind.MATERIALIZED_VIEW:
         name = ".".join(reference.parts) or "?"
         session.notice(f'{kind.value} "{name}" does not exist, skipping')
@@ -353,6 +356,9 @@ def drop_table_part(session: SessionServices, part: Part) -> None:
             edit.replace(table, replace(table, indexes=kept))
         case "constraint":
             _drop_constraint(session, table, part.sub)
+        case "policy":
+            kept_policies = tuple(p for p in table.policies if p.oid != part.sub)
+            edit.replace(table, replace(table, policies=kept_policies))
         case "column":
             edit.replace(table, without_column(table, part.sub))
 

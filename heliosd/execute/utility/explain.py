@@ -158,7 +158,7 @@ def plan_statement(statement: Statement, session: SessionServices) -> Planned | 
     start = time.perf_counter()
     scope = session.bind_scope(types)
     services = PlanServices(scope, session.storage.row_count)
-    bound = secure(bind_statement(statement, scope), scope.catalog, scope.role)
+    bound = secure(bind_statement(statement, scope), scope)
     check_privileges(scope.catalog, scope.role, bound.privileges)
     root, outputs = plan_bound(bound, services)
     return Planned(root, outputs, services, parameters, time.perf_counter() - start)

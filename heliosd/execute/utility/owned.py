@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from heliosd.catalog import acl
 from heliosd.catalog.acl_change import is_named, replace_role
-from heliosd.catalog.dependencies import Part, describe_object
+from heliosd.catalog.dependencies import Part, describe, describe_object
 from heliosd.catalog.kinds import KINDS, kind_of
 from heliosd.catalog.objects import (
     BuiltInAcl,
@@ -17,9 +17,11 @@ from heliosd.catalog.objects import (
     Database,
     DefaultPrivileges,
     IndexRelation,
+    Policy,
     Relation,
     Role,
     SystemView,
+    Table,
 )
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError
@@ -29,6 +31,7 @@ from heliosd.execute.utility.drop import drop_parts
 from heliosd.execute.utility.grantable import built_in, of_object
 from heliosd.execute.utility.grants import revoke_from
 from heliosd.execute.utility.names import current_role_oid, resolve_role
+from heliosd.execute.utility.policies import forget_role
 from heliosd.execute.utility.registry import runs
 from heliosd.sql.tree.base import DropBehavior, RoleSpec
 from heliosd.sql.tree.define import DropOwned, ReassignOwned
@@ -109,6 +112,9 @@ def drop_owned(statement: DropOwned, session: SessionServices) -> None:
     for role in roles:
         for obj in list(session.catalog.objects(CatalogObject)):
             _revoke(session, obj, role.oid)
+        for table in list(session.catalog.objects(Table)):
+            if any(role.oid in policy.roles for policy in table.policies):
+                forget_role(session, table, role.oid)
     roots = []
     edit = session.catalog_edit()
     for role in roles:
@@ -173,6 +179,9 @@ def role_dependencies(session: SessionServices, role: int) -> tuple[list[str], d
             lines.append(f"owner of {described}")
         else:
             lines += _grant_lines(obj, role, described)
+        for policy in _policies_for(obj, role):
+            words = describe(catalog, Part("policy", obj.oid, policy.oid), path)
+            lines.append(f"target of {words}")
     return lines, elsewhere
 
 
@@ -194,4 +203,11 @@ def _depends(obj: CatalogObject, role: int) -> bool:
     if isinstance(obj, Role | SystemView | IndexRelation):
         return False
     owned = obj.owner == role and KINDS[kind_of(type(obj))].owned
-    return owned or names_role(obj, role)
+    return owned or names_role(obj, role) or bool(_policies_for(obj, role))
+
+
+def _policies_for(obj: CatalogObject, role: int) -> list[Policy]:
+    """The policies of a table that are made for a role by name."""
+    if not isinstance(obj, Table):
+        return []
+    return [policy for policy in obj.policies if role in policy.roles]

@@ -40,6 +40,7 @@ from heliosd.execute.utility.names import (
     shown,
     system_relation,
 )
+from heliosd.execute.utility.policies import rename_policy
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.renamed_text import RenamedTexts
 from heliosd.execute.utility.roles import check_role_name
@@ -79,6 +80,12 @@ def rename(statement: Rename, session: SessionServices) -> str:
             old = statement.old_name or ""
             rename_domain_constraint(session, statement.object.parts, old, statement.new_name)
             return tag
+        case ObjectKind.POLICY:
+            on = statement.object.relation
+            assert on is not None
+            old, missing_ok = statement.object.name, statement.missing_ok
+            rename_policy(session, on, old, statement.new_name, missing_ok=missing_ok)
+            return tag
     if statement.kind not in _RELATIONS | {ObjectKind.COLUMN, ObjectKind.TABLE_CONSTRAINT}:
         raise not_supported(f"ALTER {statement.kind.value.upper()} RENAME")
     relation = _relation(session, statement.object, missing_ok=statement.missing_ok)
@@ -91,6 +98,7 @@ def rename(statement: Rename, session: SessionServices) -> str:
         case ObjectKind.TABLE_CONSTRAINT:
             _rename_constraint(session, relation, statement.old_name or "", statement.new_name)
         case _:
+            _require_create(session, relation)
             _check_word(statement.kind, relation)
             _rename_relation(session, relation, statement.new_name)
     return tag
@@ -98,7 +106,6 @@ def rename(statement: Rename, session: SessionServices) -> str:
 
 def _relation(
     session: SessionServices, reference: ObjectRef, *, missing_ok: bool
-            _require_create(session, relation)
 ) -> Relation | None:
     parts = reference.relation.parts if reference.relation is not None else reference.parts
     name = QualifiedName(reference.position, parts)
@@ -112,13 +119,6 @@ def _relation(
     return found
 
 
-def _check_word(kind: ObjectKind, relation: Relation) -> None:
-    """ALTER TABLE may be said of every relation."""
-    wanted: dict[ObjectKind, type[Relation]] = {
-        ObjectKind.VIEW: View,
-        ObjectKind.SEQUENCE: Sequence,
-        ObjectKind.INDEX: IndexRelation,
-    }
 def _require_create(session: SessionServices, relation: Relation) -> None:
     """A new name in a schema takes CREATE there, as a new relation does."""
     schema = session.catalog.of_kind(Schema, relation.schema)
@@ -126,6 +126,13 @@ def _require_create(session: SessionServices, relation: Relation) -> None:
         require_privilege(session, schema, acl.CREATE)
 
 
+def _check_word(kind: ObjectKind, relation: Relation) -> None:
+    """ALTER TABLE may be said of every relation."""
+    wanted: dict[ObjectKind, type[Relation]] = {
+        ObjectKind.VIEW: View,
+        ObjectKind.SEQUENCE: Sequence,
+        ObjectKind.INDEX: IndexRelation,
+    }
     expected = wanted.get(kind)
     if expected is not None and not isinstance(relation, expected):
         article = "an" if kind is ObjectKind.INDEX else "a"

@@ -13,11 +13,13 @@ from heliosd.catalog.objects import (
     Column,
     Constraint,
     Index,
+    Policy,
     Reference,
     Table,
     View,
 )
 from heliosd.execute.utility.describe import bind_view, canonical_names
+from heliosd.sql.bind.policies import bind_shown_expression
 from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bound import Expr
 
@@ -29,9 +31,7 @@ if TYPE_CHECKING:
 class RenamedTexts:
     """Made before a relation, or a column of it, is renamed; `rewrite` is called afterwards."""
 
-    def __init__(
-        self, session: SessionServices, relation: CatalogObject, attnum: int = 0
-    ) -> None:
+    def __init__(self, session: SessionServices, relation: CatalogObject, attnum: int = 0) -> None:
         """`attnum`: the column that is renamed; 0: the relation (or type) itself, or
         its schema."""
         self._session = session
@@ -44,7 +44,8 @@ class RenamedTexts:
                 self._views[dependent.oid] = bind_view(self._scope, dependent)
             elif isinstance(dependent, Table) and dependent.oid != relation.oid:
                 self._collect(dependent, relation.oid)
-        if isinstance(relation, Table) and attnum:
+        if isinstance(relation, Table) and (attnum or relation.policies):
+            # In a policy's subqueries the table's own name stands before its columns.
             self._collect(relation, relation.oid)
 
     def _collect(self, table: Table, oid: int) -> None:
@@ -62,6 +63,11 @@ class RenamedTexts:
                 for text in texts:
                     if text is not None:
                         bound[text] = self._bind(text, table)
+        for policy in table.policies:
+            if _refers(policy.references, oid):
+                for text in (policy.using, policy.check):
+                    if text is not None:
+                        bound[text] = bind_shown_expression(text, table, 1, self._scope)
         if bound:
             self._tables[table.oid] = bound
 
@@ -85,6 +91,7 @@ class RenamedTexts:
                 columns=tuple(_column(column, texts) for column in table.columns),
                 constraints=tuple(_constraint(c, texts) for c in table.constraints),
                 indexes=tuple(_index(index, texts) for index in table.indexes),
+                policies=tuple(_policy(policy, texts) for policy in table.policies),
             )
             edit.replace(table, changed)
 
@@ -104,6 +111,15 @@ def _constraint(constraint: Constraint, texts: dict[str, str]) -> Constraint:
         return constraint
     text = texts.get(constraint.expression, constraint.expression)
     return replace(constraint, expression=text)
+
+
+def _policy(policy: Policy, texts: dict[str, str]) -> Policy:
+    using, check = policy.using, policy.check
+    return replace(
+        policy,
+        using=None if using is None else texts.get(using, using),
+        check=None if check is None else texts.get(check, check),
+    )
 
 
 def _index(index: Index, texts: dict[str, str]) -> Index:

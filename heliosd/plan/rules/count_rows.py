@@ -2,7 +2,8 @@
 
     Aggregate(count(*), Scan(t)) -> CountRows(t)
 
-Not below row-level security or sampling: the count would tell of rows that are not shown.
+Not below sampling, nor below a guard (row-level security): the count would tell of rows that are
+not shown.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def apply(plan: Plan) -> Plan:
     if not isinstance(scan, Scan) or scan.predicates or scan.rel.sample is not None:
         return plan
     table = scan.rel.table
-    if not isinstance(table, Table) or table.row_security or len(plan.calls) != 1:
+    if not isinstance(table, Table) or len(plan.calls) != 1:
         return plan
     call = plan.calls[0]
     if (

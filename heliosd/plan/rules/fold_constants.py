@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from heliosd.errors import SqlError
 from heliosd.functions.builtin import ROW_FUNCTIONS
-from heliosd.plan.nodes import Filter, Join, JoinKind, Plan
+from heliosd.plan.nodes import Filter, Guard, Join, JoinKind, Plan
 from heliosd.plan.walk import map_node, map_subplans
 from heliosd.sql.bound import (
     BOOL,
@@ -45,6 +45,8 @@ def apply(plan: Plan) -> Plan:
     if isinstance(plan, Filter):
         kept = _conjuncts(plan.predicates)
         return replace(plan, predicates=kept) if kept else plan.input
+    if isinstance(plan, Guard):
+        return replace(plan, predicates=_conjuncts(plan.predicates))
     if isinstance(plan, Join) and plan.kind is not JoinKind.NULL_AWARE_ANTI:
         return replace(plan, predicates=_conjuncts(plan.predicates))
     return plan

@@ -23,7 +23,7 @@ def apply(plan: Plan) -> Plan:
     call, table = plan.calls[0], scan.rel.table
     if not isinstance(call, AggregateCall) or not isinstance(table, Table):
         return plan
-    if table.row_security or scan.rel.sample is not None:
+    if scan.rel.sample is not None:
         return plan
     operator = call.aggregate.sort_operator
     if not operator or call.filter is not None or len(call.arguments) != 1:

@@ -20,6 +20,7 @@ from heliosd.plan.nodes import (
     Distinct,
     Filter,
     FunctionScan,
+    Guard,
     Join,
     JoinKind,
     LockRows,
@@ -60,6 +61,8 @@ def push(plan: Plan, predicates: Predicates) -> Plan:
             if not predicates:
                 return plan
             return replace(plan, predicates=(*plan.predicates, *predicates))
+        case Guard():
+            return _guard(plan, predicates)
         case Join():
             return _join(plan, predicates)
         case Project():
@@ -80,6 +83,12 @@ def push(plan: Plan, predicates: Predicates) -> Plan:
         case SetOperation():
             return _set_operation(plan, predicates)
     return _filtered(map_inputs(plan, apply), predicates)
+
+
+def _guard(plan: Guard, predicates: Predicates) -> Plan:
+    """Row-level security: only what tells nothing of the rows that are not shown moves on."""
+    below, above = _split(predicates, is_leakproof)
+    return _filtered(replace(plan, input=push(plan.input, below)), above)
 
 
 def _only_reads(predicate: Expr, keys: Predicates) -> bool:

@@ -40,12 +40,15 @@ def arbiter_indexes(
             )
         if constraint.kind not in "pu":
             raise SqlError("42809", "constraint in ON CONFLICT clause has no associated index")
+        aim.use.columns.update(attnum - 1 for attnum in constraint.columns)
         return (constraint.index,)
     wanted: set[Expr] = set()
     level.clause = "ON CONFLICT"
     for element in target.elements:
         if element.name is not None:
             column = target_column(level, aim, element.name, element.position)
+            # Whether a conflict is found tells of the rows that are there (CVE-2017-15099).
+            aim.use.columns.add(column.attnum - 1)
             wanted.add(
                 Var(rel, column.attnum - 1, column.type_oid, column.typmod, column.collation)
             )

@@ -11,6 +11,7 @@ from heliosd.catalog.objects import Column, Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.coerce import location, to_boolean
 from heliosd.sql.bind.conflict import arbiter_indexes
+from heliosd.sql.bind.part_assign import PartColumn, join_parts, part_column, refuse_default
 from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.state import Level, TableItem, TableUse
 from heliosd.sql.bind.table_target import (
@@ -23,6 +24,8 @@ from heliosd.sql.bind.table_target import (
     generated_columns,
     need,
     open_aim,
+    reads_target,
+    table_role,
     target_column,
 )
 from heliosd.sql.bind.with_clause import bind_with, finish_with
@@ -70,7 +73,7 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
         on_conflict = _bind_conflict(level, aim, tree.on_conflict)
         level.items = [item]
     returning = bind_returning(level, tree.returning)
-    written = columns if tree.query is not None else []
+    written = whole_columns(columns) if tree.query is not None else []
     need(level, aim, "INSERT", [c.attnum - 1 for c in written])
     return Insert(
         table,
@@ -85,6 +88,8 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
         finish_with(level),
         "" if tree.overriding is tree_modify.Overriding.DEFAULT else tree.overriding.value,
         tuple(c.attnum - 1 for c in written),
+        check_as=table_role(aim),
+        reads=reads_target(aim),
     )
 
 
@@ -93,12 +98,11 @@ def _target_columns(level: Level, aim: Aim, tree: tree_modify.Insert) -> list[Co
         return _all_columns(level, aim, tree)
     found: list[Column] = []
     for target in tree.columns:
-        if target.steps:
-            raise not_supported(
-                "INSERT into a field or an element of a column", position=target.position
-            )
         column = target_column(level, aim, target.name, target.position)
-        if column in found:
+        if target.steps:
+            found.append(part_column(level.state, column, target, len(found) + 1))
+            continue
+        if any(column in (each, getattr(each, "whole", None)) for each in found):
             raise SqlError(
                 "42701",
                 f'column "{target.name}" specified more than once',
@@ -106,6 +110,12 @@ def _target_columns(level: Level, aim: Aim, tree: tree_modify.Insert) -> list[Co
             )
         found.append(column)
     return found
+
+
+def whole_columns(columns: Sequence[Column]) -> list[Column]:
+    """The columns of the table, those of which only parts are given included, each once."""
+    whole = (each.whole if isinstance(each, PartColumn) else each for each in columns)
+    return list({column.attnum: column for column in whole}.values())
 
 
 def _all_columns(level: Level, aim: Aim, tree: tree_modify.Insert) -> list[Column]:
@@ -144,7 +154,7 @@ def _bind_source(
         _check_given(column, tree)
         value = Var(number, index, output[1], output[2], output[3])
         values[column.attnum] = fit_value(level, value, column, _output_position(query, index))
-    return bound, number, _full_row(level, table, values)
+    return bound, number, _full_row(level, table, join_parts(level, columns, values))
 
 
 def _is_plain(query: tree_query.Values) -> bool:
@@ -170,7 +180,7 @@ def _bind_rows(
     columns = columns[:width]
     if len(query.rows) == 1:
         cells = _cells(level, table, columns, tree, query.rows[0])
-        return None, -1, _full_row(level, table, cells)
+        return None, -1, _full_row(level, table, join_parts(level, columns, cells))
     rows = [_cells(level, table, columns, tree, row) for row in query.rows]
     number = level.state.new_rel()
     # A column that takes its default in every row is not in `rows`; the full row supplies it.
@@ -188,7 +198,8 @@ def _bind_rows(
     row_values: dict[int, Expr] = {
         c.attnum: Var(number, i, c.type_oid, c.typmod, c.collation) for i, c in enumerate(given)
     }
-    return Values(values, outputs), number, _full_row(level, table, row_values)
+    joined = join_parts(level, columns, row_values)
+    return Values(values, outputs), number, _full_row(level, table, joined)
 
 
 def _cells(
@@ -202,6 +213,8 @@ def _cells(
     found: dict[int, Expr] = {}
     for column, cell in zip(columns, row, strict=True):
         if isinstance(cell, SetToDefault):
+            if isinstance(column, PartColumn):
+                refuse_default(cell, column)
             continue
         value: Expr = plain_constant(cell, column) or level.expression(cell)
         if _takes_default(column, tree):

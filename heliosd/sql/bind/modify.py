@@ -15,6 +15,8 @@ from heliosd.sql.bind.table_target import (
     generated_columns,
     need,
     open_aim,
+    reads_target,
+    table_role,
 )
 from heliosd.sql.bind.with_clause import bind_with, finish_with
 from heliosd.sql.bound import Delete, Expr, FromItem, Update
@@ -33,7 +35,7 @@ def bind_update(parent: Level, tree: tree_modify.Update, settled: bool) -> Any: 
     item = aim_item(level, aim, number)
     from_items = _others(level, item, tree.from_items)
     assignments = bind_set_list(level, aim, tree.assignments)
-    where = aim_where(level, aim, number, _where(level, tree.where))
+    guard, where = aim_where(level, aim, number, _where(level, tree.where))
     new = state.new_rel()
     level.items[0] = aim_item(level, aim, new)
     returning = bind_returning(level, tree.returning)
@@ -49,6 +51,9 @@ def bind_update(parent: Level, tree: tree_modify.Update, settled: bool) -> Any: 
         generated_columns(level, aim.table, new),
         returning,
         finish_with(level),
+        guard=guard,
+        check_as=table_role(aim),
+        reads=reads_target(aim),
     )
 
 
@@ -61,10 +66,21 @@ def bind_delete(parent: Level, tree: tree_modify.Delete, settled: bool) -> Any: 
     number = state.new_rel()
     item = aim_item(level, aim, number)
     using = _others(level, item, tree.using)
-    where = aim_where(level, aim, number, _where(level, tree.where))
+    guard, where = aim_where(level, aim, number, _where(level, tree.where))
     returning = bind_returning(level, tree.returning)
     need(level, aim, "DELETE", None)
-    return Delete(aim.table, number, aim.alias, using, where, returning, finish_with(level))
+    return Delete(
+        aim.table,
+        number,
+        aim.alias,
+        using,
+        where,
+        returning,
+        finish_with(level),
+        guard=guard,
+        check_as=table_role(aim),
+        reads=reads_target(aim),
+    )
 
 
 def _others(level: Level, target: Item, items: tuple[Any, ...]) -> tuple[FromItem, ...]:

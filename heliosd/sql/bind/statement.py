@@ -76,6 +76,7 @@ def bind_statement(statement: Statement, scope: BindScope) -> BoundStatement:
         tuple(state.dependencies.items()),
         state.rels_total,
         state.ctes_total,
+        levels_total=state.levels_total,
     )
 
 

@@ -10,9 +10,9 @@ from heliosd.catalog.objects import Column, Table, TypeObject, View
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
-from heliosd.sql.bind.array_assign import assign_part
 from heliosd.sql.bind.coerce import assign, location, settle
 from heliosd.sql.bind.from_items import find_relation, inside_view
+from heliosd.sql.bind.part_assign import assign_part
 from heliosd.sql.bind.state import (
     BindState,
     Item,
@@ -100,12 +100,34 @@ def aim_item(level: Level, aim: Aim, number: int) -> Item:
     return _item(level, aim, number)[0]
 
 
-def aim_where(level: Level, aim: Aim, number: int, where: Expr | None) -> Expr | None:
-    """The statement's WHERE and those of the views in front of the table."""
+def aim_where(
+    level: Level, aim: Aim, number: int, where: Expr | None
+) -> tuple[tuple[Expr, ...], Expr | None]:
+    """(what stands before all others, the rest): the statement's WHERE and those of the views in
+    front of the table. Up to the outermost security barrier they come first."""
     shown = _item(level, aim, number)[1]
-    if not shown:
-        return where
-    return And((*shown, where)) if where is not None else And(tuple(shown))
+    guarded = _barrier_depth(aim)
+    guard, rest = tuple(shown[:guarded]), shown[guarded:]
+    if not rest:
+        return guard, where
+    if where is None:
+        return guard, And(tuple(rest)) if len(rest) > 1 else rest[0]
+    return guard, And((*rest, where))
+
+
+def _barrier_depth(aim: Aim) -> int:
+    """How many of the views' predicates, the innermost first, stand behind a barrier."""
+    depth = count = 0
+    views: list[UpdatableView] = []
+    each: Aim | None = aim
+    while each is not None and each.view is not None:
+        views.append(each.view)
+        each = each.below
+    for opened in reversed(views):
+        count += opened.tree.where is not None
+        if opened.view.security_barrier:
+            depth = count
+    return depth
 
 
 def _item(level: Level, aim: Aim, number: int) -> tuple[Item, list[Expr]]:
@@ -117,6 +139,17 @@ def _item(level: Level, aim: Aim, number: int) -> tuple[Item, list[Expr]]:
     if where is not None:
         shown = [*shown, where]
     return ViewItem(state, number, aim.alias, columns, aim.view.use), shown
+
+
+def table_role(aim: Aim) -> int:
+    """The role whose privileges on the table itself count: 0 for the current one."""
+    return aim.role if aim.below is None else table_role(aim.below)
+
+
+def reads_target(aim: Aim) -> bool:
+    """Whether the statement needs SELECT on what it changes; known when all of it is bound."""
+    use = aim.use if aim.view is None else aim.view.use
+    return use.select or bool(use.columns)
 
 
 def need(level: Level, aim: Aim, kind: str, columns: Sequence[int] | None) -> None:
@@ -268,7 +301,7 @@ def bind_set_list(
             column = target_column(level, aim, target.name, target.position)
             index = column.attnum - 1
             if target.steps:
-                _assign_part(level, column, target, source, bound)
+                _assign_part(level, column, target, source, bound, value)
                 seen.add(index)
                 continue
             if index in seen:
@@ -295,11 +328,10 @@ def _assign_part(
     target: tree_modify.ColumnTarget,
     source: Expression,
     bound: list[Assignment],
+    value: Expr | None,
 ) -> None:
-    """An element or a slice; several of one column build on each other."""
+    """An element, a slice or a field; several of one column build on each other."""
     check_generated(column)
-    if isinstance(source, SetToDefault):
-        raise SqlError("0A000", "cannot set an array element to DEFAULT", position=target.position)
     index = column.attnum - 1
     old: Expr = Var(level.items[0].rel, index, column.type_oid, column.typmod, column.collation)
     for place, each in enumerate(bound):
@@ -307,7 +339,7 @@ def _assign_part(
             old = each.expression
             del bound[place]
             break
-    bound.append(Assignment(index, assign_part(level, column, old, target, source)))
+    bound.append(Assignment(index, assign_part(level, column, old, target, source, value)))
 
 
 def _pairs(

@@ -82,7 +82,8 @@ class TableRel(Rel):
     `columns[i]` is `table.columns[i]` (attnum i + 1, dropped ones included and hidden), renamed
     where the FROM clause names columns.
     `only` is meaningless while there is no inheritance. `check_as` is the role whose privileges
-    count (a view's owner), 0 for the current role.
+    count (a view's owner), 0 for the current role. `guard`: predicates that stand before all
+    others, in order (row-level security).
     """
 
     rel: int
@@ -91,6 +92,7 @@ class TableRel(Rel):
     table: ColumnedRelation
     check_as: int = 0
     sample: Sample | None = None
+    guard: tuple[Expr, ...] = ()
 
 
 @node
@@ -339,11 +341,26 @@ class Assignment:
 
 
 @node
+class RowCheck:
+    """What must be true of a row that is about to be written, else an error.
+
+    `view`: the view whose WITH CHECK OPTION it is (44000). Else it comes from the table's policies
+    (42501): `policy` is a restrictive one's name, `using`: it is about the row that is there.
+    """
+
+    expression: Expr
+    view: str = ""
+    policy: str = ""
+    using: bool = False
+
+
+@node
 class OnConflict:
     """ON CONFLICT. `arbiters`: index oids; empty (DO NOTHING only): any unique index.
 
     DO UPDATE: `assignments` and `where` see the existing row as `existing_rel` and the proposed
-    one as `excluded_rel`. None as `assignments` is DO NOTHING.
+    one as `excluded_rel`. None as `assignments` is DO NOTHING. `existing_checks` are about the
+    existing row, `checks` about the statement's `new_rel` once it is updated.
     """
 
     arbiters: tuple[int, ...]
@@ -351,6 +368,8 @@ class OnConflict:
     where: Expr | None = None
     existing_rel: int = -1
     excluded_rel: int = -1
+    existing_checks: tuple[RowCheck, ...] = ()
+    checks: tuple[RowCheck, ...] = ()
 
 
 @node
@@ -358,7 +377,9 @@ class Insert:
     """INSERT. For each row of `source` (rel `source_rel`; None: one row) the new row is `row`.
 
     `row` has one expression per table column, defaults filled in. `generated` are the stored
-    generated columns, over `new_rel`, the new row; `returning` sees it too.
+    generated columns, over `new_rel`, the new row; `returning` and `checks` see it too.
+    `check_as`: the role whose privileges on the table count (a view's owner), 0 for the current
+    one; `reads`: the statement reads the table's rows too, not only writes them.
     """
 
     table: Table
@@ -374,11 +395,18 @@ class Insert:
     overriding: str = ""
     written: tuple[int, ...] = ()
     """The columns (0-based) that the statement gives values to."""
+    checks: tuple[RowCheck, ...] = ()
+    check_as: int = 0
+    reads: bool = False
 
 
 @node
 class Update:
-    """UPDATE. `rel` is the old row; `new_rel` the new one, for `generated` and `returning`."""
+    """UPDATE. `rel` is the old row; `new_rel` the new one, for `generated`, `returning`, `checks`.
+
+    `guard`: predicates on the old row that stand before all others. `check_as`, `reads`: as in
+    `Insert`.
+    """
 
     table: Table
     rel: int
@@ -390,11 +418,16 @@ class Update:
     generated: tuple[Assignment, ...] = ()
     returning: tuple[Target, ...] = ()
     ctes: tuple[Cte, ...] = ()
+    checks: tuple[RowCheck, ...] = ()
+    guard: tuple[Expr, ...] = ()
+    check_as: int = 0
+    reads: bool = False
 
 
 @node
 class Delete:
-    """DELETE. `rel` is the row; `using` the other rels."""
+    """DELETE. `rel` is the row; `using` the other rels; `guard`, `check_as`, `reads`: as in Update.
+    """
 
     table: Table
     rel: int
@@ -403,6 +436,9 @@ class Delete:
     where: Expr | None = None
     returning: tuple[Target, ...] = ()
     ctes: tuple[Cte, ...] = ()
+    guard: tuple[Expr, ...] = ()
+    check_as: int = 0
+    reads: bool = False
 
 
 # The statement -----------------------------------------------------------------------------------
@@ -442,3 +478,4 @@ class BoundStatement:
     rels_total: int
     ctes_total: int = 0
     volatile: bool = False
+    levels_total: int = 0
