@@ -414,13 +414,13 @@ class SessionState(IdentityState):
                 self.portals.close(portal.name)
             self.statements.clear()
             self.settings_state.reset_all()
+            self.set_session_role(None)
             self.notifications.close()
             self.advisory_locks.unlock_all()
 
     def notify(self, channel: str, payload: str) -> None:
         """pg_notify()."""
         self.notifications.notify(channel, payload)
-            self.set_session_role(None)
 
     def check_domain(self, oid: int, value: Any) -> Any:
         """A domain's constraints, for casts and input functions."""
