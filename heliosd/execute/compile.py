@@ -11,6 +11,7 @@ from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog.objects import Table
 from heliosd.execute import (
     row_program_aggregate,
+    row_program_column,
     row_program_hash,
     row_program_join,
     row_program_key,
@@ -36,6 +37,7 @@ from heliosd.execute.row_program_subplan import compile_subplan
 from heliosd.functions.builtin import ROW_FUNCTIONS
 from heliosd.plan.columns import all_nodes
 from heliosd.plan.physical import (
+    ColumnScan,
     CountRows,
     DeleteRows,
     Filter,
@@ -70,6 +72,7 @@ _FAMILIES: Final = (
     row_program_window,
     row_program_set,
     row_program_lock,
+    row_program_column,
 )
 
 PRODUCERS: Final[Mapping[type, Producer]] = MappingProxyType(
@@ -219,7 +222,7 @@ def is_point(root: PhysicalNode) -> bool:
     if root.estimate.cost > POINT_COST_MAX or root.estimate.rows > 1000:
         return False
     for node in every_node(root):
-        if isinstance(node, InsertRows | UpdateRows | DeleteRows):
+        if isinstance(node, InsertRows | UpdateRows | DeleteRows | ColumnScan):
             return False
         for expression in own_expressions(node):
             if is_volatile(expression):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog, SearchPath
     from heliosd.catalog.objects import Budget
     from heliosd.catalog.views.context import ViewContext
+    from heliosd.execute.column_engine import ColumnEngine
     from heliosd.execute.constraints import DeferredChecks
     from heliosd.execute.program import CommandResult, Parameters, Program, ResultColumn, Row
     from heliosd.sql.bind.state import BindScope
@@ -139,6 +140,10 @@ class SettingsServices(Protocol):
 
     def set(self, name: str, value: str | None, *, local: bool = False) -> None:
         """None is DEFAULT. 22023, 55P02, 42501 as PostgreSQL has them."""
+        ...
+
+    def check(self, name: str, value: str | None) -> None:
+        """The same errors as `set`, for a value that is kept for later; None: the right alone."""
         ...
 
     def reset(self, name: str) -> None: ...
@@ -267,6 +272,11 @@ class SessionServices(Protocol):
 
     @property
     def storage(self) -> Storage: ...
+    @property
+    def columns(self) -> ColumnEngine:
+        """The server's engine for column programs."""
+        ...
+
     @property
     def transaction(self) -> Transaction: ...
     @property

@@ -126,6 +126,11 @@ class Describer:
                 shown = Shown(word, estimate, f" on {node.rel.alias}")
                 self._filter(shown, node.predicates)
                 return shown
+            case p.ColumnScan():
+                shown = self.describe(node.rows)
+                over = Shown("Custom Scan", estimate, " (Columns)")
+                over.below.append(("", shown))
+                return over
             case p.CountRows():
                 return Shown("Aggregate", estimate, f" on {node.table.alias} (from tree)")
         return self._inner(node)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError, not_supported
+from heliosd.execute.column_plan import column_forms
 from heliosd.execute.compile import compile_row_program
 from heliosd.execute.dml.foreign_keys import ParentCheck, ReferencedAction
 from heliosd.execute.dml.violations import TableWords
@@ -57,6 +58,7 @@ class PlanServices:
         self.catalog = scope.catalog
         self.registry: TypeRegistry = scope.resolver.types
         self._row_count = row_count
+        self.columns = column_forms(scope.context.setting("helios.column_programs"))
         self._stored: dict[tuple[int, str, int], Expr] = {}
         self.more_dependencies: dict[int, int] = {}
 

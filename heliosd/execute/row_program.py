@@ -25,6 +25,7 @@ from heliosd.execute.source import Module, Writer
 from heliosd.plan.columns import ColumnKey, all_nodes, columns_of, free_columns
 from heliosd.plan.physical import (
     Aggregate,
+    ColumnScan,
     Distinct,
     FunctionScan,
     HashJoin,
@@ -337,6 +338,8 @@ def depth(node: Physical) -> int:
         return left_depth(node.left) + 1
     if isinstance(node, ProjectSet):
         return depth(node.input) + 2
+    if isinstance(node, ColumnScan):
+        return 2
     below = getattr(node, "input", None)
     if below is not None and not isinstance(node, Aggregate):
         return max(depth(below), 2)

@@ -25,6 +25,7 @@ from heliosd.catalog.bootstrap import open_catalog
 from heliosd.catalog.lookup import SharedCatalog
 from heliosd.catalog.trees import allocate_oid
 from heliosd.catalog.views.builtin import system_views
+from heliosd.execute.column_engine import ColumnEngine
 from heliosd.execute.hub import Hub
 from heliosd.functions.builtin import FUNCTIONS
 from heliosd.observe.log import Log
@@ -160,7 +161,10 @@ class Service:
             value(S.max_requests), float(value(S.window_duration)), value(S.burst_capacity)
         )
         hub.statement_memory_bytes = value(SessionSettings.statement_memory) * MEGABYTE
-        hub.shared_bytes = lambda: storage.cache_bytes
+        columns = ColumnEngine(
+            value(S.column_cache_size) * MEGABYTE, value(S.column_memory) * MEGABYTE
+        )
+        hub.shared_bytes = lambda: storage.cache_bytes + columns.size_bytes
         catalog.mask_secret = storage.secret(KeyKind.MASK)
         instance = Instance(
             storage=storage,
@@ -169,6 +173,7 @@ class Service:
             functions=FUNCTIONS,
             resolver=Resolver(TYPES, FUNCTIONS),
             hub=hub,
+            columns=columns,
             settings=self._configuration.registry,
             settings_base=self._configuration.values,
             metrics=self._metrics,

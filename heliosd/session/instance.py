@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from heliosd.catalog.lookup import SharedCatalog
+from heliosd.execute.column_engine import ColumnEngine
 from heliosd.execute.hub import Hub
 from heliosd.observe.log import Log
 from heliosd.observe.metrics import Metrics
@@ -66,6 +67,7 @@ class Instance:
     backends: Backends = field(default_factory=Backends)
     notifications: NotifyBus = field(default_factory=NotifyBus)
     statements: StatementCaches = field(default_factory=StatementCaches)
+    columns: ColumnEngine = field(default_factory=ColumnEngine)
     ledger: Ledger = field(init=False)
     # Why new logins are refused (57P03): starting up, shutting down; None when they are not.
     refusal: str | None = None

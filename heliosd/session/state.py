@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from helios_storage.transaction import Snapshot
     from heliosd.catalog.edit import CatalogEdit
     from heliosd.catalog.objects import Budget
+    from heliosd.execute.column_engine import ColumnEngine
     from heliosd.execute.program import Parameters, Program
     from heliosd.session.instance import Instance
     from heliosd.sql.tree import Statement
@@ -241,6 +242,11 @@ class SessionState(IdentityState):
         if not self.is_running or self.input_event is not None:
             return ("Client", "ClientRead")
         return None
+
+    @property
+    def columns(self) -> ColumnEngine:
+        """The server's engine for column programs."""
+        return self.instance.columns
 
     def set_setting(self, name: str, value: str | None, *, local: bool = False) -> None:
         """set_config()."""

@@ -104,6 +104,22 @@ class ServerSettings:
     )
 
     # Memory and the log.
+    column_cache_size = Setting(
+        128,
+        "Budget of tables' columns in memory, for column programs.",
+        unit="MB",
+        minimum=0,
+        maximum=_MAX,
+        context=START,
+    )
+    column_memory = Setting(
+        256,
+        "Memory of one column program; beyond it the statement runs by rows.",
+        unit="MB",
+        minimum=16,
+        maximum=_MAX,
+        context=START,
+    )
     cache_size = Setting(
         128,
         "Budget of pages in memory.",

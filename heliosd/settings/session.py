@@ -309,6 +309,12 @@ class SessionSettings:
         "Generic or custom plans.",
         choices=("auto", "force_generic_plan", "force_custom_plan"),
     )
+    column_programs = Setting(
+        "auto",
+        "Run subplans over many rows by columns: where it costs less, wherever possible, never.",
+        choices=("auto", "on", "off"),
+        own=True,
+    )
     debug_rules_off = Setting("", "Planner rules skipped, by name.", own=True, context=SUPERUSER)
     debug_verify = Setting(
         False, "Verify trees and plans after each step.", own=True, context=SUPERUSER

@@ -7,7 +7,7 @@ Leaves that are not in memory are read ahead 16 at a time and evict nobody.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 from helios_storage.page import Inner, Leaf, Page, PageSource, Ref
@@ -81,6 +81,26 @@ def leaves(
                 break
         else:
             stack.pop()
+
+
+def page_groups(
+    ref: Ref, span: KeyRange, spec: TreeSpec, pages: PageSource, is_known: Callable[[Ref], bool]
+) -> Iterator[tuple[Ref, KeyRange]]:
+    """The inner pages right above leaves in key order, each with the keys that it may hold."""
+    if is_known(ref):
+        yield ref, span
+        return
+    page: Any = ref.page or pages.load(ref, spec)
+    if type(page) is Leaf:
+        yield ref, span
+        return
+    first = page.children[0]
+    if not is_known(first) and type(first.page or pages.load(first, spec)) is Leaf:
+        yield ref, span
+        return
+    bounds = [span.low, *page.keys, span.high]
+    for child, low, high in zip(page.children, bounds, bounds[1:], strict=False):
+        yield from page_groups(child, KeyRange(low, high), spec, pages, is_known)
 
 
 def _below(

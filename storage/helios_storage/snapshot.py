@@ -6,13 +6,13 @@ It costs nothing to take: the root is pinned, the write set ends its command. Re
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from helios_storage import cursor
 from helios_storage.cursor import Batch, KeyRange
 from helios_storage.errors import NoSuchTree
-from helios_storage.page import Inner, Leaf, PageSource
+from helios_storage.page import EditToken, Inner, Leaf, PageSource, Ref
 from helios_storage.reader import Reader, read_whole, reader_of
 from helios_storage.root import BUCKET_BITS, BUCKET_MASK, DatabaseRoot, Roots, TreeRoot
 from helios_storage.serializable import ReadSet
@@ -185,6 +185,36 @@ class Snapshot:
         if self._reads is not None:
             self._reads.add_range(tree_id, cursor.EVERYTHING)
         return cursor.leaves(tree.ref, cursor.EVERYTHING, tree.spec, self._pages, reverse=False)
+
+    def page_groups(
+        self, tree_id: int, is_known: Callable[[Ref], bool]
+    ) -> Iterator[tuple[Ref, KeyRange]]:
+        """The inner pages right above leaves (or a lone leaf), each with the keys below it.
+
+        What hangs on these `Ref`s never changes: who keeps one may keep what it made of the rows
+        (the root gets a new edit token, so that a commit right after this snapshot copies).
+        `is_known` spares loading a page to find out that it is a group. This transaction's own
+        changes are not in them: see `changed_keys`.
+        """
+        assert not self.is_released
+        self.root.token = EditToken()
+        tree = self.tree(tree_id)
+        if self._reads is not None:
+            self._reads.add_range(tree_id, cursor.EVERYTHING)
+        return cursor.page_groups(tree.ref, KeyRange(), tree.spec, self._pages, is_known)
+
+    def group_leaves(self, tree_id: int, group: Ref) -> Iterator[Leaf]:
+        """The leaves of a page group."""
+        spec = self.tree(tree_id).spec
+        return cursor.leaves(group, cursor.EVERYTHING, spec, self._pages, reverse=False)
+
+    def changed_keys(self, tree_id: int) -> list[Key]:
+        """The keys that this transaction has changed, ascending."""
+        if tree_id not in self._trees:
+            return []
+        reader = reader_of("", ())
+        streams = self._streams(tree_id, cursor.EVERYTHING, reader, reverse=False)
+        return sorted({key for stream in streams for keys, _ in stream for key in keys})
 
     def _streams(
         self, tree_id: int, span: KeyRange, reader: Reader, *, reverse: bool
