@@ -27,6 +27,9 @@ from heliosd.functions import (
     statistics,
     string,
     system,
+    textsearch,
+    textsearch_headline,
+    textsearch_rank,
     values,
     window,
 )
@@ -62,6 +65,9 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     statistics,
     string,
     system,
+    textsearch,
+    textsearch_headline,
+    textsearch_rank,
     values,
     window,
 )

@@ -35,6 +35,9 @@ from heliosd.types import (
     range_operators,
     record,
     text,
+    textsearch,
+    textsearch_operators,
+    textsearch_query,
 )
 from heliosd.types import range as range_type
 from heliosd.types.declare import Form
@@ -54,6 +57,9 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     boolean,
     integer,
     text,
+    textsearch,
+    textsearch_operators,
+    textsearch_query,
     numeric,
     floats,
     binary,

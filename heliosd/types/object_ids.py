@@ -26,6 +26,7 @@ from heliosd.types.signatures import (
     procedure_text,
     type_name,
 )
+from heliosd.types.textsearch_names import CONFIG_NAMES, DICTIONARY_NAMES, find_search_object
 
 forms: Final = Forms()
 
@@ -56,6 +57,8 @@ _SHOWN: Final[dict[str, Callable[[int, EvalContext], str | None]]] = {
     "regoperator": operator_text,
     "regoper": lambda oid, ctx: operator_name_text(oid),
     "regproc": function_name_text,
+    "regconfig": lambda oid, ctx: CONFIG_NAMES.get(oid),
+    "regdictionary": lambda oid, ctx: DICTIONARY_NAMES.get(oid),
 }
 
 
@@ -76,6 +79,8 @@ def find_oid(type_name: str, text: str, ctx: EvalContext) -> int | None:
             return find_operator_name(text)
         case "regproc":
             return find_function_name(parse_qualified_name(text), ctx)
+        case "regconfig" | "regdictionary":
+            return find_search_object(_KINDS[type_name][0], parse_qualified_name(text))
     return ctx.catalog.find_oid(_KINDS[type_name][0], parse_qualified_name(text))
 
 
