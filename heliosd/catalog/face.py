@@ -259,6 +259,9 @@ class CatalogFace:
     def comment(self, catalog: str, oid: int, column: int = 0) -> str | None:
         if catalog == "pg_constraint":
             pair = self._catalog.constraint(oid)
+            owner = self._catalog.owner_of_part(oid)
+            if pair is None and isinstance(owner, TypeObject):
+                return next((c.comment for c in owner.constraints if c.oid == oid), None)
             return None if pair is None else pair[1].comment
         found = self._catalog.by_oid(oid)
         if found is None:

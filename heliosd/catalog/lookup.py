@@ -18,6 +18,7 @@ from heliosd.catalog.history import HistoryClock
 from heliosd.catalog.made_types import session_registry
 from heliosd.catalog.membership import RoleWalks
 from heliosd.catalog.objects import (
+    FIRST_USER_OID,
     INFORMATION_SCHEMA_OID,
     PG_CATALOG_OID,
     CatalogObject,
@@ -350,6 +351,13 @@ class Catalog:
             if isinstance(found, TypeObject):
                 return found
         return None
+
+    def type_schema(self, oid: int) -> str:
+        """The name of a type's schema."""
+        made = self.by_oid(oid) or self.owner_of_part(oid)
+        if oid >= FIRST_USER_OID and isinstance(made, TypeObject | Relation):
+            return self.schema_name(made.schema)
+        return "pg_catalog"
 
     def statistics(self, table: int) -> Statistics | None:
         """What ANALYZE last found in this table."""

@@ -232,6 +232,12 @@ def make_parameter_reader(
     items = []
     for number, (oid, form) in enumerate(zip(type_oids, formats, strict=True)):
         source.names[f"r{number}"] = readers[number]
+        declared = types.by_oid.get(oid)
+        if declared is not None and declared.is_domain:
+            # A domain may refuse NULL.
+            null = f"ctx.check_domain({oid}, None)"
+            items.append(f"({null} if v{number} is None else r{number}(v{number}, ctx))")
+            continue
         items.append(_read_expression(source, number, oid, form))
     source.lines += [
         "def read_parameters(values, ctx):",

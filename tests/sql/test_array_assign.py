@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from heliosd.errors import SqlError
-from heliosd.sql.bind.array_assign import set_element, set_slice
 from heliosd.types.array import Array, array_of
+from heliosd.types.array_assign import set_element, set_slice
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,13 @@ def test_refused_elements(array: Array, subscripts: tuple[int | None, ...], sqls
     assert caught.value.sqlstate == sqlstate
 
 
+WHOLE = ((True, True),)
+
+
 def test_slices() -> None:
-    assert set_slice(array_of([1, 2, 3]), array_of([8, 9]), 2, 3) == array_of([1, 8, 9])
-    assert set_slice(array_of([1]), array_of([8, 9]), 2, 3) == array_of([1, 8, 9])
-    assert set_slice(array_of([1]), None, 2, 3) == array_of([1])
+    assert set_slice(WHOLE, array_of([1, 2, 3]), array_of([8, 9]), 2, 3) == array_of([1, 8, 9])
+    assert set_slice(WHOLE, array_of([1]), array_of([8, 9]), 2, 3) == array_of([1, 8, 9])
+    assert set_slice(WHOLE, array_of([1]), None, 2, 3) == array_of([1])
     with pytest.raises(SqlError) as caught:
-        set_slice(array_of([1]), array_of([8]), 2, 3)
+        set_slice(WHOLE, array_of([1]), array_of([8]), 2, 3)
     assert caught.value.sqlstate == "2202E"

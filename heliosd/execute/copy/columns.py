@@ -17,6 +17,7 @@ from heliosd.errors import SqlError
 from heliosd.execute import key_codec
 from heliosd.execute.dml.violations import TableWords
 from heliosd.execute.planning import PlanServices
+from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Column, Index, Table
@@ -66,10 +67,14 @@ def column_loader(
     given = {column.attnum for column in columns}
     for column in table.live_columns:
         if column.attnum not in given and (
-            column.default is not None or column.identity or column.generated or column.not_null
+            column.default is not None
+            or column.identity
+            or column.generated
+            or column.not_null
+            or column.type_oid >= FIRST_NORMAL_OID
         ):
             return None
-    if any(kind.kind != "b" for kind in types):
+    if any(kind.kind != "b" or kind.uses for kind in types):
         return None  # domains have checks, enums are the catalog's
     return ColumnLoader(session, table, columns, types, options)
 

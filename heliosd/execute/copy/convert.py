@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from heliosd.errors import BAD_COPY_FILE_FORMAT, SqlError
@@ -24,6 +25,10 @@ _FOUND_LATER: Final = frozenset({"23505"})
 # Found when the statement ends: without a line.
 _FOUND_AT_END: Final = frozenset({"23503", "57014", "40001", "40P01", "55P03"})
 _TEXT_OIDS: Final = frozenset({25, 705})
+
+
+def _no_value() -> None:
+    """What NULL reads as."""
 
 
 class _Counted:
@@ -130,8 +135,11 @@ class RowSink:
                     columns.append(texts)
                     continue
                 read, typmod = kind.input, column.typmod
+                null = _no_value
+                if kind.is_domain:
+                    null = partial(evaluation.check_domain, kind.oid, None)
                 columns.append(
-                    [None if text is None else read(text, typmod, evaluation) for text in texts]
+                    [null() if text is None else read(text, typmod, evaluation) for text in texts]
                 )
         except SqlError:
             self._find_error(records)
@@ -143,6 +151,8 @@ class RowSink:
         for record in records:
             for text, kind, column in zip(record.fields, self._types, self._columns, strict=True):
                 if text is None:
+                    if kind.is_domain:
+                        self._context.eval.check_domain(kind.oid, None)
                     continue
                 try:
                     kind.input(text, column.typmod, self._context.eval)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.acl_change import replace_role
+from heliosd.catalog.dependencies import Part
 from heliosd.catalog.objects import Column, Schema, Table, TypeObject
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.domain_checks import DomainChecks
 from heliosd.execute.utility.columns import check_column_name
-from heliosd.execute.utility.domain_text import bind_domain_default
+from heliosd.execute.utility.domain_text import bind_domain_check, bind_domain_default
+from heliosd.execute.utility.drop import drop_parts
 from heliosd.execute.utility.names import (
     is_superuser,
     lock_object,
@@ -24,7 +26,9 @@ from heliosd.execute.utility.names import (
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.renamed_text import RenamedTexts
 from heliosd.execute.utility.types import attribute, check_label, domain_check, find_type
+from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
+from heliosd.sql.tree.base import DropBehavior
 from heliosd.sql.tree.routine import AlterDomain, AlterDomainKind, AlterEnum
 from heliosd.types.registry import CastContext
 
@@ -302,9 +306,8 @@ def _drop_attribute(session: SessionServices, made: TypeObject, command: tree.Dr
             )
             return
         raise SqlError("42703", f'column "{command.name}" of relation "{made.name}" does not exist')
-    gone = replace(found, dropped=True, name=f"........pg.dropped.{found.attnum}........")
-    columns = tuple(gone if c is found else c for c in made.columns)
-    _put(session, made, columns=columns)
+    part = Part("attribute", made.oid, found.attnum)
+    drop_parts(session, [part], cascade=command.behavior is DropBehavior.CASCADE)
 
 
 def _retype_attribute(
@@ -335,6 +338,17 @@ def _retype_attribute(
         )
     columns = tuple(column if c is found else c for c in made.columns)
     _put(session, made, columns=columns)
+    _check_domains_over(session, made)
+
+
+def _check_domains_over(session: SessionServices, made: TypeObject) -> None:
+    """Their checks must still mean something."""
+    wanted = {made.oid, made.array_oid}
+    for domain in list(session.catalog.objects(TypeObject)):
+        if domain.kind == "d" and domain.base_type in wanted:
+            for check in domain.constraints:
+                if check.expression is not None:
+                    bind_domain_check(session, domain, parse_expression(check.expression))
 
 
 def rename_attribute(session: SessionServices, parts: tuple[str, ...], old: str, new: str) -> None:

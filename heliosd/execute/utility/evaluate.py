@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def type_name(session: SessionServices, oid: int) -> TypeName:
-    """A syntax tree that means this built-in type."""
+    """A syntax tree that means this type."""
     known = session.catalog.types.by_oid.get(oid)
     if known is None:
         raise SqlError("0A000", f"type with OID {oid} is not supported")
-    return TypeName(0, ("pg_catalog", known.name))
+    schema = session.catalog.type_schema(oid)
+    return TypeName(0, (schema, known.name))
 
 
 def evaluate_as(

@@ -26,7 +26,7 @@ from heliosd.security.masks import require_unmask
 from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_table_expression
-from heliosd.sql.bound import Cast, Const, Expr, SessionValue, Var, WholeRow
+from heliosd.sql.bound import Cast, Const, Expr, FieldSelect, SessionValue, Var, WholeRow
 from heliosd.sql.bound.queries import Select, SetOperation, Values
 from heliosd.sql.bound.walk import walk
 from heliosd.sql.tree import query as tree_query
@@ -214,10 +214,25 @@ def references_of(
                 columns[column.attnum] = None
         elif isinstance(node, Const) and node.type == REGCLASS and node.value is not None:
             references[Reference(node.value)] = None
+        if isinstance(node, FieldSelect):
+            attribute = attribute_reference(scope.catalog, node)
+            if attribute is not None:
+                references[attribute] = None
         used = type_reference(scope.catalog, getattr(node, "type", 0))
         if used is not None and (table is None or used.oid != table.oid):
             references[used] = None
     return tuple(references), tuple(sorted(columns))
+
+
+def attribute_reference(catalog: Catalog, node: FieldSelect) -> Reference | None:
+    """Dependence on one attribute of a composite type."""
+    made = catalog.by_oid(node.argument.type)
+    if not isinstance(made, TypeObject):
+        return None
+    attnum = next(
+        (c.attnum for c in made.columns if c.name == node.name and not c.dropped), 0
+    )
+    return Reference(made.oid, attnum) if attnum else None
 
 
 def type_reference(catalog: Catalog, oid: int) -> Reference | None:

@@ -201,7 +201,7 @@ def _convert(
         return Cast(expression, CastMethod.IO, oid, -1, collation, form)
     if path == "array":
         inner_source, inner_target = resolver.element(source), resolver.element(oid)
-        element = _convert(state, ElementValue(inner_source), inner_source, inner_target, form)
+        element = coerce(state, ElementValue(inner_source), inner_target, -1, form)
         return Cast(expression, CastMethod.ARRAY, oid, -1, collation, form, None, element)
     cast = state.types.cast(source, oid)
     return Cast(expression, CastMethod.FUNCTION, oid, -1, collation, form, cast)

@@ -68,6 +68,7 @@ from heliosd.sql.tree.expressions import (
     TypeCast,
 )
 from heliosd.sql.tree.query import SubLink as SubLinkTree
+from heliosd.types.domain import base_of
 from heliosd.types.registry import SqlOperator
 
 if TYPE_CHECKING:
@@ -292,9 +293,10 @@ def _cast(level: Level, tree: TypeCast) -> Expr:
     oid, typmod = resolve_type(state, tree.type)
     operand = tree.operand
     if isinstance(operand, ArrayConstructor):
-        element = state.resolver.element(oid)
-        if element:
-            return operators.array_of(level, operand, oid, element, typmod)
+        kind = base_of(state.type(oid))
+        if kind.is_array:
+            made = operators.array_of(level, operand, kind.oid, kind.element, typmod)
+            return explicit_cast(state, made, oid, -1, tree.position)
     expression = level.expression(operand)
     return explicit_cast(state, expression, oid, typmod, tree.position)
 

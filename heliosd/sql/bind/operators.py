@@ -433,7 +433,7 @@ def array_of(
             position=tree.position,
         )
     common = common_type(state, elements, "ARRAY", list(tree.elements))
-    nested = nested or bool(state.resolver.element(common))
+    nested = nested or state.type(common).is_array
     fitted = tuple(
         to_common(state, each, common, "ARRAY", item)
         for each, item in zip(elements, tree.elements, strict=True)

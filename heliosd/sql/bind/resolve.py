@@ -263,8 +263,8 @@ class Resolver:
             if function.variadic and not spread:
                 if function.variadic == ANY:
                     if count >= fixed and count != fixed:
-                        more = (ANY,) * (count - fixed)
-                        found.append(Candidate(function, declared + more))
+                        others = (ANY,) * (count - fixed)
+                        found.append(Candidate(function, declared + others))
                     continue
                 if count >= fixed:
                     packed = count - fixed + 1

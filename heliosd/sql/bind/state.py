@@ -22,7 +22,6 @@ from heliosd.sql.bound import (
     WholeRow,
 )
 from heliosd.sql.bound.node import node
-
 from heliosd.types.quoting import quote_identifier
 
 if TYPE_CHECKING:
