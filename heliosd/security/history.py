@@ -14,6 +14,7 @@ from heliosd.catalog import acl
 from heliosd.catalog.history import objects_at
 from heliosd.catalog.lookup import Catalog, SharedCatalog
 from heliosd.catalog.objects import (
+    PUBLIC_ROLE,
     Column,
     ColumnedRelation,
     Database,
@@ -22,10 +23,10 @@ from heliosd.catalog.objects import (
     SystemView,
     Table,
 )
+from heliosd.catalog.row_security import is_restricted
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 from heliosd.security.masks import hidden_columns
-from heliosd.security.rewrite import is_restricted
-from heliosd.types.array import array_of
+from heliosd.types.array import Array, array_of
 
 if TYPE_CHECKING:
     from helios_storage.transaction import Transaction
@@ -35,6 +36,8 @@ _ON_COLUMN: Final = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
 _ON_TABLE: Final = (
     "SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER",
 )  # fmt: skip
+
+_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 
 Row = tuple[str, str, str, bool, str | None, bool, Any]
 """(role, privilege, by what, USAGE on the schema, mask, whether policies decide, their names)."""
@@ -111,15 +114,31 @@ def _of_role(
     schema = past.of_kind(Schema, relation.schema)
     usage = schema is not None and acl.has_privilege(past, role.oid, schema, acl.USAGE)
     restricted = isinstance(relation, Table) and is_restricted(past, role.oid, relation)
-    policies = getattr(relation, "policies", ()) if restricted else ()
-    names = array_of(sorted(policy.name for policy in policies)) if restricted else None
     hidden = hidden_columns(past, (role.oid,), relation)
     mask = None if column is None else hidden.get(column.attnum)
     for privilege in _ON_TABLE if column is None else _ON_COLUMN:
         by = _held_by(past, role, relation, column, acl.PRIVILEGE_NAMES[privilege])
         if by:
             shown = str(mask) if mask is not None and privilege == "SELECT" else None
+            names = _policies(past, role, relation, privilege) if restricted else None
             yield (role.name, privilege, by, usage, shown, restricted, names)
+
+
+def _policies(
+    past: Catalog, role: Role, relation: ColumnedRelation, privilege: str
+) -> Array | None:
+    """The names of the policies that decide which rows this privilege reaches."""
+    command = _COMMANDS.get(privilege)
+    if command is None or not isinstance(relation, Table):
+        return None
+    roles = {PUBLIC_ROLE, *acl.roles_of(past, role.oid)}
+    return array_of(
+        sorted(
+            policy.name
+            for policy in relation.policies
+            if policy.command in ("*", command) and roles & set(policy.roles)
+        )
+    )
 
 
 def _held_by(

@@ -30,7 +30,6 @@ from heliosd.sql.bound import (
     Call,
     Case,
     Const,
-    Delete,
     Expr,
     Insert,
     NullTest,
@@ -215,7 +214,8 @@ class _Masker:
         conflict = getattr(value, "on_conflict", None)
         if isinstance(conflict, OnConflict):
             rels.append(conflict.existing_rel)
-        self._hide(table, rels, {self.role, *self.owners.get(table.oid, ())})
+        owners = self.owners.get(table.oid, ())
+        self._hide(table, rels, {self.role, value.check_as or self.role, *owners})
 
     def _hide(self, table: Table, rels: Iterable[int], roles: Iterable[int]) -> None:
         hidden = hidden_columns(self.catalog, roles, table)
@@ -312,11 +312,11 @@ class _Masker:
 
 
 _NO_MASKS: Final[Mapping[int, MaskCall]] = {}
-# Fields whose expressions are about the values that are stored.
+# Fields whose expressions are about the values that are stored, not about what is shown.
 _KEPT: Final[Mapping[type, frozenset[str]]] = {
     Insert: frozenset({"generated", "checks"}),
     Update: frozenset({"generated", "checks"}),
-    Delete: frozenset(),
+    OnConflict: frozenset({"checks", "existing_checks"}),
 }
 
 
