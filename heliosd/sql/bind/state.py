@@ -84,6 +84,15 @@ class TableUse:
     as_role: int
     columns: set[int] = field(default_factory=set)
     select: bool = True
+    front: TableUse | None = None
+    """The view through which it is changed: what the view reads of it counts when it is read."""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the statement needs SELECT on it."""
+        if self.front is not None and not self.front.is_read:
+            return False
+        return self.select or bool(self.columns)
 
 
 class BindState:

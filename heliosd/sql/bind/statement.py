@@ -121,7 +121,7 @@ def collect_privileges(state: BindState) -> tuple[Privilege, ...]:
     """What the statement needs: once per table and role, its columns together."""
     reads: dict[tuple[int, int], tuple[ColumnedRelation, set[int]]] = {}
     for use in state.uses.values():
-        if not use.select and not use.columns:
+        if not use.is_read:
             continue
         relation = use.table
         if isinstance(relation, SystemView) and is_open_relation(state.catalog, relation):

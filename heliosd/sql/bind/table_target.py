@@ -81,6 +81,8 @@ def open_aim(level: Level, tree: RangeVar, verb: str) -> Aim:
         opened, base = open_view(level, relation, verb)
         with inside_view(state, relation):
             below = open_aim(level, base, verb)
+        behind = below.use if below.view is None else below.view.use
+        behind.front = opened.use
         return Aim(below.table, alias, below.use, state.check_as, verb, opened, below)
     if not isinstance(relation, Table):
         if isinstance(relation, SequenceObject):
