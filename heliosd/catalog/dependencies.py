@@ -19,6 +19,7 @@ from heliosd.catalog.objects import (
     IndexRelation,
     Reference,
     Relation,
+    Routine,
     Schema,
     Sequence,
     Statistics,
@@ -209,6 +210,8 @@ def _holders(
             yield Part("object", dependent.oid), True
         case View():
             yield Part("object", dependent.oid), False
+        case Routine():
+            yield Part("object", dependent.oid), False
         case TypeObject():
             yield from _holders_in_type(dependent, matches)
 
@@ -298,9 +301,7 @@ def describe(catalog: Catalog, part: Part, path: tuple[int, ...]) -> str:
     return describe_object(catalog, relation, path)
 
 
-def _describe_in_type(
-    catalog: Catalog, made: TypeObject, part: Part, path: tuple[int, ...]
-) -> str:
+def _describe_in_type(catalog: Catalog, made: TypeObject, part: Part, path: tuple[int, ...]) -> str:
     owner = describe_object(catalog, made, path)
     if part.kind == "attribute":
         return f"column {made.columns[part.sub - 1].name} of composite {owner}"
@@ -332,12 +333,28 @@ def describe_object(catalog: Catalog, obj: CatalogObject | None, path: tuple[int
             )
         case BuiltInAcl():
             return f"{obj.kind} {obj.name}"
+        case Routine():
+            word = "procedure" if obj.kind == "p" else "function"
+            return f"{word} {routine_signature(catalog, obj, path)}"
     return f"{type(obj).__name__.lower()} {obj.name}"
 
 
 _NEW_OBJECTS: Final = {
     "r": "relations", "S": "sequences", "f": "functions", "T": "types", "n": "schemas",
 }  # fmt: skip
+
+
+def routine_signature(catalog: Catalog, routine: Routine, path: tuple[int, ...]) -> str:
+    """`f(integer,text)`, as regprocedure shows it."""
+    name = quote_identifier(routine.name)
+    if not any(
+        each.oid == routine.oid
+        for schema in path
+        for each in catalog.routines(schema, routine.name)
+    ):
+        name = f"{quote_identifier(catalog.schema_name(routine.schema))}.{name}"
+    types = (catalog.types.by_oid.get(oid) for oid in routine.argument_types)
+    return f"{name}({','.join('???' if t is None else t.display for t in types)})"
 
 
 def relation_word(relation: Relation) -> str:

@@ -25,6 +25,7 @@ from heliosd.catalog.objects import (
     IndexRelation,
     Relation,
     Role,
+    Routine,
     Schema,
     Statistics,
     TypeObject,
@@ -163,6 +164,10 @@ def name_taken(holder: CatalogObject) -> SqlError:
             return SqlError("42P04", f'database "{holder.name}" already exists')
         case Role():
             return SqlError("42710", f'role "{holder.name}" already exists')
+        case Routine():
+            return SqlError(
+                "42723", f'function "{holder.name}" already exists with same argument types'
+            )
         case TypeObject():
             return SqlError("42710", f'type "{holder.name}" already exists')
     return SqlError("42710", f'"{holder.name}" already exists')

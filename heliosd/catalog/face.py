@@ -15,6 +15,7 @@ from heliosd.catalog.definitions import (
 )
 from heliosd.catalog.lookup import Catalog, SearchPath
 from heliosd.catalog.objects import (
+    FIRST_USER_OID,
     PG_CATALOG_OID,
     CatalogObject,
     Column,
@@ -24,15 +25,22 @@ from heliosd.catalog.objects import (
     IndexRelation,
     Relation,
     Role,
+    Routine,
     Schema,
     Sequence,
     Table,
     TypeObject,
     View,
 )
+from heliosd.catalog.routine_text import (
+    routine_arguments,
+    routine_definition,
+    routine_result,
+)
 from heliosd.catalog.signatures import argument_list, result_text, type_names
 from heliosd.errors import SqlError
 from heliosd.types.facts import function_facts, operator_facts, type_facts
+from heliosd.types.quoting import quote_identifier, quote_qualified
 
 if TYPE_CHECKING:
     from heliosd.functions.registry import FunctionRegistry
@@ -43,6 +51,7 @@ COLLATIONS: Final = {
     100: "default", 950: "C", 951: "POSIX", 12446: "ucs_basic", 12447: "C.UTF-8",
     12448: "C.utf8",
 }  # fmt: skip
+
 
 class CatalogFace:
     """Implements `heliosd.types.context.CatalogLookup` over a session's `Catalog`.
@@ -90,8 +99,7 @@ class CatalogFace:
             case "type":
                 return catalog.type_oid(schema, bare, path)
             case "function":
-                named = self._functions.named(bare) if schema in (None, "pg_catalog") else ()
-                return named[0].oid if named else None
+                return self._function_oid(schema, bare, path)
             case "operator":
                 return next((f.oid for f in operator_facts() if f.name == bare), None)
             case "collation":
@@ -122,6 +130,9 @@ class CatalogFace:
     def find_name(self, kind: str, oid: int) -> tuple[str, str] | None:
         catalog = self._catalog
         if kind == "function":
+            made = catalog.of_kind(Routine, oid)
+            if made is not None:
+                return catalog.schema_name(made.schema), made.name
             fact = function_facts().get(oid)
             return None if fact is None else ("pg_catalog", fact.name)
         if kind == "operator":
@@ -180,6 +191,8 @@ class CatalogFace:
                     return catalog.type_oid(None, known.name, path) == oid
                 return PG_CATALOG_OID in path if oid in type_names() else None
             case "function":
+                if isinstance(found, Routine):
+                    return self._finds_routine(found, path)
                 return True if oid in function_facts() else None
             case "operator":
                 return True if any(f.oid == oid for f in operator_facts()) else None
@@ -218,11 +231,19 @@ class CatalogFace:
                 name = f"{catalog.schema_name(found.schema)}.{found.name}"
                 body = text.lstrip()
                 return f'CREATE RULE "_RETURN" AS\n    ON SELECT TO {name} DO INSTEAD  {body}'
+            case "function":
+                if isinstance(found, Routine):
+                    return routine_definition(catalog, found, self.type_text)
+                return None
             case "function_arguments" | "function_identity_arguments":
                 fact = function_facts().get(oid)
                 full = kind == "function_arguments"
+                if isinstance(found, Routine):
+                    return routine_arguments(found, self.type_text, full=full)
                 return None if fact is None else argument_list(fact, defaults=full)
             case "function_result":
+                if isinstance(found, Routine):
+                    return routine_result(found, self.type_text)
                 fact = function_facts().get(oid)
                 return None if fact is None else result_text(fact)
             case "expression":
@@ -230,6 +251,44 @@ class CatalogFace:
                 if isinstance(owner, Table):
                     return self._default(owner, oid, pretty=pretty)
         return None
+
+    def type_text(self, oid: int) -> str:
+        """A type's name as format_type() shows it here."""
+        kind = self._catalog.types.by_oid.get(oid)
+        if kind is not None and kind.is_array:
+            return self.type_text(kind.element) + "[]"
+        if kind is not None and oid < FIRST_USER_OID:
+            return kind.display
+        names = self.find_name("type", oid)
+        if names is None:
+            return "???"
+        if self.is_visible("type", oid):
+            return quote_identifier(names[1])
+        return quote_qualified(*names)
+
+    def _function_oid(self, schema: str | None, name: str, path: Iterable[int]) -> int | None:
+        if schema in (None, "pg_catalog"):
+            named = self._functions.named(name)
+            if named:
+                return named[0].oid
+        for each in self._schemas(schema, path):
+            for routine in self._catalog.routines(each, name):
+                return routine.oid
+        return None
+
+    def _schemas(self, schema: str | None, path: Iterable[int]) -> Iterable[int]:
+        if schema is None:
+            return path
+        found = self._catalog.schema(schema)
+        return () if found is None else (found.oid,)
+
+    def _finds_routine(self, routine: Routine, path: Iterable[int]) -> bool:
+        """Whether the bare name with its arguments means this routine."""
+        for schema in path:
+            for each in self._catalog.routines(schema, routine.name):
+                if each.argument_types == routine.argument_types:
+                    return each.oid == routine.oid
+        return False
 
     def expression_text(self, text: str, relation: int, *, pretty: bool = False) -> str:
         """pg_get_expr: stored text over a relation's columns, as this session should see it."""

@@ -29,6 +29,7 @@ from heliosd.catalog.objects import (
     IndexRelation,
     Relation,
     Role,
+    Routine,
     Schema,
     Sequence,
     Statistics,
@@ -80,6 +81,8 @@ class SharedCatalog:
         self.mask_secret = token_bytes(32)
         """The key of hash and noise masks; a server puts its key ring's secret in its place."""
         self.history_clock = HistoryClock()
+        self.routine_functions: dict[tuple[int, int], object] = {}
+        """What the binder made of routines, by (oid, version)."""
         self._versions = count(1)
         for obj in system:
             self.state.add(obj)
@@ -359,6 +362,18 @@ class Catalog:
             return self.schema_name(made.schema)
         return "pg_catalog"
 
+    def routines(self, schema: int, name: str) -> list[Routine]:
+        """The routines of this name in a schema, ordered by oid."""
+        key = (schema, name)
+        found = {**self.shared.state.routines.get(key, {}), **self.local.routines.get(key, {})}
+        if self.overlay is not None:
+            for oid, obj in self.overlay.objects.items():
+                if isinstance(obj, Routine) and (obj.schema, obj.name) == key:
+                    found[oid] = obj
+                else:
+                    found.pop(oid, None)
+        return [found[oid] for oid in sorted(found)]
+
     def statistics(self, table: int) -> Statistics | None:
         """What ANALYZE last found in this table."""
         found = self.by_name((STATISTICS, table, ""))
@@ -443,6 +458,7 @@ class Catalog:
             if r.schema == schema and not isinstance(r, IndexRelation)
         ]
         found.extend(t for t in self.objects(TypeObject) if t.schema == schema)
+        found.extend(r for r in self.objects(Routine) if r.schema == schema)
         return sorted(found, key=lambda obj: obj.oid)
 
     def schema_name(self, oid: int) -> str:

@@ -479,6 +479,60 @@ class BuiltInAcl(CatalogObject):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutineParameter:
+    """A parameter of a routine. `mode`: i(n), o(ut), b(oth), v(ariadic), t(able column)."""
+
+    type_oid: int
+    name: str = ""
+    mode: Literal["i", "o", "b", "v", "t"] = "i"
+    default: str | None = None
+    """Canonical SQL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routine(CatalogObject):
+    """A function or procedure (`kind` f, p) in SQL: its body is text, parsed where it is called.
+
+    `atomic`: the body is an SQL-standard one, whose names mean what they meant when it was made;
+    `references` then hold what it depends on (the defaults' references always).
+    """
+
+    schema: int
+    kind: Literal["f", "p"] = "f"
+    parameters: tuple[RoutineParameter, ...] = ()
+    result: int = 2278
+    returns_set: bool = False
+    language: str = "sql"
+    body: str = ""
+    atomic: bool = False
+    path: tuple[int, ...] = ()
+    """atomic: the schemas in which the body's names were looked up."""
+    volatility: Literal["i", "s", "v"] = "v"
+    parallel: Literal["s", "r", "u"] = "u"
+    strict: bool = False
+    leakproof: bool = False
+    security_definer: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
+    cost: float = 100.0
+    rows: float = 0.0
+    references: tuple[Reference, ...] = ()
+
+    @cached_property
+    def inputs(self) -> tuple[RoutineParameter, ...]:
+        """The parameters that a call gives."""
+        return tuple(p for p in self.parameters if p.mode in "ibv")
+
+    @cached_property
+    def outputs(self) -> tuple[RoutineParameter, ...]:
+        """The parameters that make its result."""
+        return tuple(p for p in self.parameters if p.mode in "obt")
+
+    @cached_property
+    def argument_types(self) -> tuple[int, ...]:
+        return tuple(p.type_oid for p in self.inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ColumnStatistics:
     """What ANALYZE found in one column, in pg_stats' terms. Values are SQL values of the column."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from heliosd.catalog.objects import (
+    FIRST_USER_OID,
     BuiltInAcl,
     CatalogObject,
     ColumnedRelation,
@@ -19,6 +20,7 @@ from heliosd.catalog.objects import (
     Reference,
     Relation,
     Role,
+    Routine,
     Schema,
     Sequence,
     Statistics,
@@ -32,6 +34,7 @@ NameKey: TypeAlias = tuple[str, int, str]
 RELATION: Final = "r"
 SCHEMA: Final = "n"
 TYPE: Final = "t"
+ROUTINE: Final = "f"
 ROLE: Final = "a"
 DATABASE: Final = "d"
 STATISTICS: Final = "s"
@@ -51,6 +54,9 @@ def name_key(obj: CatalogObject) -> NameKey:
             return (SCHEMA, obj.database, obj.name)
         case TypeObject():
             return (TYPE, obj.schema, obj.name)
+        case Routine():
+            types = " ".join(map(str, obj.argument_types))
+            return (ROUTINE, obj.schema, f"{obj.name}({types})")
         case Role():
             return (ROLE, 0, obj.name)
         case Database():
@@ -135,6 +141,11 @@ def references_of(obj: CatalogObject) -> Iterator[Reference]:
                     yield Reference(column.type_oid)
             for constraint in obj.constraints:
                 yield from constraint.references
+        case Routine():
+            yield from obj.references
+            for oid in {obj.result, *(p.type_oid for p in obj.parameters)}:
+                if oid >= FIRST_USER_OID:
+                    yield Reference(oid)
         case Statistics():
             yield Reference(obj.table)
 
@@ -150,6 +161,8 @@ class CatalogState:
         self.part_of: dict[int, int] = {}
         self.dependents: dict[int, set[int]] = {}
         """oid -> oids of objects that refer to it."""
+        self.routines: dict[tuple[int, str], dict[int, Routine]] = {}
+        """(schema, name) -> the routines of that name by oid."""
         self.schema_generation = 0
         """Counts changes of schemas, so that resolved search paths can be kept."""
         self.generation = 0
@@ -183,6 +196,8 @@ class CatalogState:
             self.databases.setdefault(each.database, {})[each.oid] = each
         if gone:
             self.names_generation += 1
+        if isinstance(obj, Routine):
+            self.routines.setdefault((obj.schema, obj.name), {})[obj.oid] = obj
         for part in parts(obj):
             self.part_of[part] = obj.oid
         for reference in references_of(obj):
@@ -204,6 +219,8 @@ class CatalogState:
             if holder is not None and holder.oid == each.oid:
                 del self.names[key]
             self.databases.get(each.database, {}).pop(each.oid, None)
+        if isinstance(obj, Routine):
+            self.routines.get((obj.schema, obj.name), {}).pop(obj.oid, None)
         for part in parts(obj):
             self.part_of.pop(part, None)
         for reference in references_of(obj):

@@ -45,6 +45,7 @@ from heliosd.plan.physical import (
     InsertRows,
     Limit,
     LockRows,
+    MergeRows,
     NestedLoop,
     PhysicalNode,
     Project,
@@ -125,7 +126,7 @@ def _modification_of(root: PhysicalNode) -> tuple[PhysicalNode | None, list[With
     while isinstance(node, With):
         withs.append(node)
         node = node.input
-    if isinstance(node, InsertRows | UpdateRows | DeleteRows):
+    if isinstance(node, InsertRows | UpdateRows | DeleteRows | MergeRows):
         return node, withs
     return None, []
 
@@ -222,7 +223,7 @@ def is_point(root: PhysicalNode) -> bool:
     if root.estimate.cost > POINT_COST_MAX or root.estimate.rows > 1000:
         return False
     for node in every_node(root):
-        if isinstance(node, InsertRows | UpdateRows | DeleteRows | ColumnScan):
+        if isinstance(node, InsertRows | UpdateRows | DeleteRows | MergeRows | ColumnScan):
             return False
         for expression in own_expressions(node):
             if is_volatile(expression):
@@ -246,7 +247,7 @@ def table_locks(root: PhysicalNode) -> list[tuple[int, TableLockMode]]:
             rel = getattr(node, "table", None)
         if isinstance(rel, TableRel) and isinstance(rel.table, Table):
             note(rel.table.oid, TableLockMode.ACCESS_SHARE)
-        if isinstance(node, InsertRows | UpdateRows | DeleteRows):
+        if isinstance(node, InsertRows | UpdateRows | DeleteRows | MergeRows):
             note(node.statement.table.oid, TableLockMode.ROW_EXCLUSIVE)
         if isinstance(node, LockRows):
             locked = {lock.rel for lock in node.locks}
@@ -309,7 +310,9 @@ def _write_withs(
 
 def _is_point_modification(c: ProgramCompiler, node: PhysicalNode) -> bool:
     """One row, whose foreign keys can be looked at before anything is changed."""
-    assert isinstance(node, InsertRows | UpdateRows | DeleteRows)
+    assert isinstance(node, InsertRows | UpdateRows | DeleteRows | MergeRows)
+    if isinstance(node, MergeRows):
+        return False
     table = node.statement.table
     changes = not isinstance(node, InsertRows) or node.statement.on_conflict is not None
     if changes and c.services.referenced_actions(table):

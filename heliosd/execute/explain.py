@@ -219,6 +219,8 @@ class Describer:
                 return self._change("Update", node.statement.table, node.input, estimate)
             case p.DeleteRows():
                 return self._change("Delete", node.statement.table, node.input, estimate)
+            case p.MergeRows():
+                return self._change("Merge", node.statement.table, node.input, estimate)
         return Shown(type(node).__name__, estimate)
 
     def _over(self, name: str, below: PhysicalNode, estimate: Estimate) -> Shown:

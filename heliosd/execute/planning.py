@@ -23,7 +23,7 @@ from heliosd.plan.physical import Filter, GivenRows, InsertRows, Project, Result
 from heliosd.plan.rules import optimize
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
-from heliosd.sql.bound import Delete, Insert, Param, Update, Var
+from heliosd.sql.bound import Delete, Insert, Merge, Param, Update, Var
 from heliosd.sql.bound.walk import substitute
 from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree.base import QualifiedName
@@ -142,7 +142,7 @@ def prepare_bound(
     columns = tuple(
         ResultColumn(c.name, c.type, c.typmod, c.table, c.column) for c in bound.columns
     )
-    modifies = isinstance(inner, Insert | Update | Delete)
+    modifies = isinstance(inner, Insert | Update | Delete | Merge)
     dependencies = {
         **dict(bound.dependencies),
         **services.more_dependencies,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from heliosd.execute.planning import RowCount, prepare_bound
 from heliosd.execute.program import Program, StatementKind
+from heliosd.execute.utility.call import prepare_call
 from heliosd.execute.utility.registry import command_for, run_utility
 from heliosd.security.rewrite import secure
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query, Select
+from heliosd.sql.tree.routine import Call
 from heliosd.sql.tree.table import CreateTableAs
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ def prepare_statement(
     """
     if isinstance(statement, Select) and statement.into is not None:
         statement = select_into(statement)
+    if isinstance(statement, Call) and session is not None:
+        return prepare_call(statement, scope, session, row_count)
     if not isinstance(statement, Query | Modification):
         return prepare_utility(statement, session)
     with scope.catalog.made_types.watching():

@@ -322,26 +322,30 @@ def delete_rows(
     c: ProgramCompiler, node: DeleteRows, work: Work, flow: Flow, *, at_once: bool
 ) -> None:
     seen = _seen(c, node, flow)
-    table = work.table
 
     def each(at: Flow) -> None:
         with _locked(c, work, node, LockStrength.UPDATE, at, seen) as (here, key, _, old):
-            writer = here.writer
-            entries: list[tuple[IndexParts, Entry]] = []
-            for index in work.parts.indexes:
-                entry = index_key(c, index, here, key.text, table)
-                entries.append((index, entry))
-                if index.is_unique:
-                    _lock_old(c, index, entry, here, "")
-            _note_children(c, work, old, None, here, frozenset())
-            writer.line(f"transaction.delete({table.tree_id}, {key.text})")
-            for index, entry in entries:
-                line = f"transaction.delete({index.index.tree_id}, {entry.key.text})"
-                if entry.key.nullable:
-                    with writer.block(f"if {entry.key.text} is not None:"):
-                        writer.line(line)
-                else:
-                    writer.line(line)
-            count_row(c, work, here)
+            remove_row(c, work, here, key, old)
 
     _source(c, node, work, _needed(node, ()), flow, each, at_once=at_once)
+
+
+def remove_row(c: ProgramCompiler, work: Work, here: Flow, key: Code, old: dict[int, Code]) -> None:
+    """Delete a locked row with its index entries; `here` knows it under the table's rel."""
+    writer, table = here.writer, work.table
+    entries: list[tuple[IndexParts, Entry]] = []
+    for index in work.parts.indexes:
+        entry = index_key(c, index, here, key.text, table)
+        entries.append((index, entry))
+        if index.is_unique:
+            _lock_old(c, index, entry, here, "")
+    _note_children(c, work, old, None, here, frozenset())
+    writer.line(f"transaction.delete({table.tree_id}, {key.text})")
+    for index, entry in entries:
+        line = f"transaction.delete({index.index.tree_id}, {entry.key.text})"
+        if entry.key.nullable:
+            with writer.block(f"if {entry.key.text} is not None:"):
+                writer.line(line)
+        else:
+            writer.line(line)
+    count_row(c, work, here)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliosd.execute.dml.violations import affected_twice
@@ -29,6 +30,7 @@ from heliosd.execute.row_program_write import (
     write_unique,
 )
 from heliosd.plan.physical import InsertRows
+from heliosd.sql.bound import Assignment, Expr, RowCheck
 
 
 def insert_rows(c: ProgramCompiler, node: InsertRows, work: Work, flow: Flow) -> None:
@@ -40,35 +42,48 @@ def insert_rows(c: ProgramCompiler, node: InsertRows, work: Work, flow: Flow) ->
         flow.writer.line(f"{touched} = set()")
 
     def each(at: Flow) -> None:
-        compiler = c.at(at)
-        values: dict[int, Code] = {}
-        for slot, expression in enumerate(node.row):
-            values[slot] = c.named(compiler.value(expression), at)
-        rel = statement.new_rel
-        fresh = at.plus(columns_of_row(values, rel))
-        for assignment in statement.generated:
-            code = c.named(c.at(fresh).value(assignment.expression), fresh)
-            values[assignment.column] = code
-        fresh = at.plus(columns_of_row(values, rel))
+        values, fresh = new_values(c, work, node.row, statement.generated, at, node.checks)
         everything = frozenset(values)
-        if node.checks:
-            whole = whole_row_of(c, work.table, rel, fresh)
-            write_row_checks(c, work.parts, policy_checks(node.checks), values, whole)
-        write_checks(c, work.parts, values, fresh, everything)
-        for slot, column in enumerate(work.table.columns):
-            if column.not_null and not column.dropped:
-                code = values[slot]
-                values[slot] = Code(code.text, False, code.atom, code.depth, code.uses)
-        fresh = at.plus(columns_of_row(values, rel))
-        if node.checks:
-            whole = whole_row_of(c, work.table, rel, fresh)
-            write_row_checks(c, work.parts, view_checks(node.checks), values, whole)
         if conflict is None:
-            _insert_row(c, work, values, fresh, everything, touched)
+            insert_row(c, work, values, fresh, everything, touched)
         else:
             _insert_or(c, node, work, values, fresh, everything, touched)
 
     c.produce(node.source, needed_by(node.row), flow.inner(), each)
+
+
+def new_values(
+    c: ProgramCompiler,
+    work: Work,
+    row: Sequence[Expr],
+    generated: Sequence[Assignment],
+    at: Flow,
+    checks: Sequence[RowCheck] = (),
+) -> tuple[dict[int, Code], Flow]:
+    """Compute and check a new row's values; the flow that knows them under the table's rel."""
+    compiler = c.at(at)
+    values: dict[int, Code] = {}
+    for slot, expression in enumerate(row):
+        values[slot] = c.named(compiler.value(expression), at)
+    rel = work.parts.rel
+    fresh = at.plus(columns_of_row(values, rel))
+    for assignment in generated:
+        code = c.named(c.at(fresh).value(assignment.expression), fresh)
+        values[assignment.column] = code
+    fresh = at.plus(columns_of_row(values, rel))
+    if checks:
+        whole = whole_row_of(c, work.table, rel, fresh)
+        write_row_checks(c, work.parts, policy_checks(checks), values, whole)
+    write_checks(c, work.parts, values, fresh, frozenset(values))
+    for slot, column in enumerate(work.table.columns):
+        if column.not_null and not column.dropped:
+            code = values[slot]
+            values[slot] = Code(code.text, False, code.atom, code.depth, code.uses)
+    fresh = at.plus(columns_of_row(values, rel))
+    if checks:
+        whole = whole_row_of(c, work.table, rel, fresh)
+        write_row_checks(c, work.parts, view_checks(checks), values, whole)
+    return values, fresh
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,7 @@ def _new_row(c: ProgramCompiler, work: Work, values: RowCodes, at: Flow) -> NewR
     return NewRow(key, primary, entries)
 
 
-def _insert_row(
+def insert_row(
     c: ProgramCompiler,
     work: Work,
     values: RowCodes,

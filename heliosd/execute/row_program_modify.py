@@ -5,18 +5,27 @@ from __future__ import annotations
 from heliosd.execute.row_program import Flow, ProgramCompiler
 from heliosd.execute.row_program_change import delete_rows, update_rows
 from heliosd.execute.row_program_insert import insert_rows
+from heliosd.execute.row_program_merge import merge_rows
 from heliosd.execute.row_program_work import Work
 from heliosd.execute.row_program_write import TableParts
-from heliosd.plan.physical import DeleteRows, InsertRows, Physical, UpdateRows
+from heliosd.plan.physical import DeleteRows, InsertRows, MergeRows, Physical, UpdateRows
+from heliosd.sql.bound import Expr
 
 
-def _written(node: InsertRows | UpdateRows | DeleteRows) -> frozenset[int]:
+def _written(node: InsertRows | UpdateRows | DeleteRows | MergeRows) -> frozenset[int]:
     """The columns that the statement gives values to (0-based)."""
     if isinstance(node, InsertRows):
         return frozenset(node.statement.written)
     if isinstance(node, UpdateRows):
         return frozenset(assignment.column for assignment in node.assignments)
+    if isinstance(node, MergeRows):
+        assigned = {a.column for when in node.whens for a in when.assignments}
+        return frozenset(assigned.union(*(when.written for when in node.whens)))
     return frozenset()
+
+
+def _returning(node: InsertRows | UpdateRows | DeleteRows | MergeRows) -> tuple[Expr, ...]:
+    return () if isinstance(node, MergeRows) else node.returning
 
 
 def write_modification(
@@ -26,11 +35,11 @@ def write_modification(
 
     `at_once`: a single row, whose foreign keys are looked at before anything is changed.
     """
-    assert isinstance(node, InsertRows | UpdateRows | DeleteRows)
+    assert isinstance(node, InsertRows | UpdateRows | DeleteRows | MergeRows)
     statement = node.statement
     rel = statement.rel if isinstance(node, DeleteRows) else statement.new_rel  # type: ignore[union-attr]
     parts = TableParts(c, statement.table, rel, _written(node))
-    work = Work(parts, c.module.name("v"), node.returning, gives_way=not at_once)
+    work = Work(parts, c.module.name("v"), _returning(node), gives_way=not at_once)
     writer = flow.writer
     writer.first("transaction = ctx.transaction")
     writer.first("snapshot = ctx.snapshot")
@@ -45,6 +54,8 @@ def write_modification(
             writer.line(f"{work.children[number]} = []")
     if isinstance(node, InsertRows):
         insert_rows(c, node, work, flow)
+    elif isinstance(node, MergeRows):
+        merge_rows(c, node, work, flow)
     elif isinstance(node, UpdateRows):
         update_rows(c, node, work, flow, at_once=at_once)
     else:

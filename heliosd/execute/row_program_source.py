@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from heliosd.catalog.objects import SystemView
 from heliosd.execute import loops, scan_functions
@@ -24,6 +25,9 @@ from heliosd.execute.row_program_scan import TABLEOID, from_row, use_check, want
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey
 from heliosd.plan.physical import FunctionScan, GivenRows, SystemScan, ValuesScan
 from heliosd.sql.bound import Expr, SetReturningCall
+from heliosd.types.oids import FIRST_NORMAL_OID
+
+RECORD: Final = 2249
 
 
 def produce_system_scan(
@@ -147,6 +151,8 @@ def function_rows(
         if isinstance(function, SetReturningCall):
             code = set_code(c, function, flow)
             wrap = scan_functions.single if width == 1 else scan_functions.records
+            if function.function.oid >= FIRST_NORMAL_OID:
+                wrap = _routine_wrap(c, function, width)
             sources.append(f"{c.slot(wrap)}({code.text})")
         else:
             code = c.at(flow).value(function)
@@ -158,6 +164,14 @@ def function_rows(
         return sources[0]
     zipped = c.slot(scan_functions.side_by_side)
     return f"{zipped}({tuple_of(sources)}, {c.slot(tuple(widths))}, {ordinality})"
+
+
+def _routine_wrap(c: ProgramCompiler, function: SetReturningCall, width: int) -> Any:
+    """How a user's function's values become rows: records, if it says so, else single values."""
+    is_row = width > 1 or bool(function.function.columns and function.type == RECORD)
+    if is_row or c.types.type(function.type).kind == "c":
+        return partial(scan_functions.records_or_null, width)
+    return scan_functions.single
 
 
 def set_code(c: ProgramCompiler, node: SetReturningCall, flow: Flow) -> Code:

@@ -34,6 +34,15 @@ def records(rows: Iterable[tuple[Any, ...]] | None) -> Iterable[tuple[Any, ...]]
     return () if rows is None else rows
 
 
+def records_or_null(
+    width: int, rows: Iterable[tuple[Any, ...] | None] | None
+) -> Iterator[tuple[Any, ...]]:
+    """A set of records, where a NULL is a row of NULLs."""
+    nulls = (None,) * width
+    for row in rows or ():
+        yield nulls if row is None else row
+
+
 def one_value(value: Any) -> tuple[tuple[Any, ...], ...]:
     """A function that returns no set gives one row."""
     return ((value,),)

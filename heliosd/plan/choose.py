@@ -80,6 +80,23 @@ def choose_delete(planner: Planner, plan: logical.DeleteRows, wish: Wish) -> Phy
     )
 
 
+def choose_merge(planner: Planner, plan: logical.MergeRows, wish: Wish) -> Physical:
+    below = planner.choose(plan.input)
+    whens = tuple(
+        replace(
+            when,
+            condition=None if when.condition is None else planner.expression(when.condition),
+            assignments=tuple(
+                replace(a, expression=planner.expression(a.expression)) for a in when.assignments
+            ),
+            row=planner.expressions(when.row),
+        )
+        for when in plan.whens
+    )
+    recheck = planner.expressions(plan.condition)
+    return physical.MergeRows(plan.statement, below, whens, recheck, below.estimate)
+
+
 CHOOSERS: Final[Mapping[type, Callable[[Planner, Any, Wish], Physical]]] = {
     logical.OneRow: choose_scan.choose_one_row,
     logical.Scan: choose_scan.choose_scan,
@@ -105,4 +122,5 @@ CHOOSERS: Final[Mapping[type, Callable[[Planner, Any, Wish], Physical]]] = {
     logical.InsertRows: choose_insert,
     logical.UpdateRows: choose_update,
     logical.DeleteRows: choose_delete,
+    logical.MergeRows: choose_merge,
 }

@@ -20,6 +20,7 @@ from heliosd.plan.nodes import (
     Limit,
     LockRows,
     LogicalPlan,
+    MergeRows,
     OneRow,
     Plan,
     PlannedCte,
@@ -46,6 +47,7 @@ from heliosd.sql.bound import (
     FunctionRel,
     Insert,
     JoinRel,
+    Merge,
     Or,
     OrderKey,
     Query,
@@ -77,8 +79,11 @@ def build_logical(bound: BoundStatement) -> LogicalPlan:
     """The plan of a statement, its subqueries planned inside its expressions."""
     builder = Builder(bound.rels_total)
     statement = bound.statement
-    if isinstance(statement, Insert | Update | Delete):
-        root: Plan = builder.modification(statement)
+    outputs: tuple[Var, ...] = ()
+    if isinstance(statement, Merge):
+        root: Plan = builder.merge(statement)
+    elif isinstance(statement, Insert | Update | Delete):
+        root = builder.modification(statement)
         returning = statement.returning
         outputs = tuple(
             Var(-1, i, t.expression.type, t.expression.typmod, t.expression.collation)
@@ -415,6 +420,31 @@ class Builder(Stages):
                 self._old_rows(statement, statement.using),
                 self._returning(statement.returning),
             )
+        return self.with_ctes(plan, statement.ctes) if statement.ctes else plan
+
+    def merge(self, statement: Merge) -> Plan:
+        """The source's rows with the target's: all of them where NOT MATCHED may act."""
+        table = statement.table
+        columns = table_columns(table)
+        target: Plan = Scan(TableRel(statement.rel, statement.alias, columns, table))
+        outer = any(not when.matched for when in statement.whens)
+        condition = self.expressions(conjuncts(statement.condition))
+        source = self._from((statement.source,))
+        plan: Plan = Join(
+            JoinKind.LEFT if outer else JoinKind.INNER, source, target, predicates=condition
+        )
+        whens = tuple(
+            replace(
+                when,
+                condition=None if when.condition is None else self.expression(when.condition),
+                assignments=tuple(
+                    replace(a, expression=self.expression(a.expression)) for a in when.assignments
+                ),
+                row=self.expressions(when.row),
+            )
+            for when in statement.whens
+        )
+        plan = MergeRows(statement, plan, whens, condition)
         return self.with_ctes(plan, statement.ctes) if statement.ctes else plan
 
     def _insert(self, statement: Insert) -> Plan:

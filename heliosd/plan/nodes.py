@@ -23,6 +23,8 @@ from heliosd.sql.bound import (
     FunctionRel,
     GroupingCall,
     Insert,
+    Merge,
+    MergeWhen,
     OnConflict,
     RowCheck,
     RowLock,
@@ -332,6 +334,19 @@ class DeleteRows(PlanNode):
     returning: tuple[Expr, ...]
 
 
+@node
+class MergeRows(PlanNode):
+    """MERGE: `input` joins the source with the old rows (`statement.rel`), whole.
+
+    `condition` is the join's, for a row that changed before it could be locked.
+    """
+
+    statement: Merge
+    input: Plan
+    whens: tuple[MergeWhen, ...]
+    condition: tuple[Expr, ...]
+
+
 Plan: TypeAlias = PlanNode
 """Any plan node (an alias so that signatures say what they mean)."""
 
@@ -383,6 +398,7 @@ __all__ = [
     "Limit",
     "LockRows",
     "LogicalPlan",
+    "MergeRows",
     "OneRow",
     "Plan",
     "PlanNode",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         FunctionRel,
         GroupingCall,
         Insert,
+        Merge,
+        MergeWhen,
         RowCheck,
         RowLock,
         TableRel,
@@ -395,6 +397,17 @@ class DeleteRows(PhysicalNode):
     statement: Delete
     input: Physical
     returning: tuple[Expr, ...]
+    recheck: tuple[Expr, ...] = ()
+    estimate: Estimate = field(default=Estimate(), compare=False)
+
+
+@node
+class MergeRows(PhysicalNode):
+    """`recheck`: the join condition, for a target row that changed before it could be locked."""
+
+    statement: Merge
+    input: Physical
+    whens: tuple[MergeWhen, ...]
     recheck: tuple[Expr, ...] = ()
     estimate: Estimate = field(default=Estimate(), compare=False)
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import Table
-from heliosd.errors import SqlError
+from heliosd.errors import SqlError, not_supported
 from heliosd.security.masks import apply_masks
 from heliosd.security.policies import (
     NEVER,
@@ -41,6 +41,7 @@ from heliosd.sql.bound import (
     Delete,
     Expr,
     Insert,
+    Merge,
     OnConflict,
     Or,
     RowCheck,
@@ -118,6 +119,8 @@ class _Rewriter:
         value = replace(value, **changes) if changes else value
         if isinstance(value, Insert | Update | Delete):
             return self._modification(value)
+        if isinstance(value, Merge) and self._restricted(value.table, 0):
+            raise not_supported("MERGE into a table with row-level security")
         return value
 
     def _expression(self, node: Expr) -> Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from heliosd.session.clock import now_us
@@ -11,6 +12,7 @@ from heliosd.types.styles import Styles
 from heliosd.types.zone import UTC, find_zone
 
 if TYPE_CHECKING:
+    from heliosd.execute.routines import Routines
     from heliosd.session.channel import Channel
     from heliosd.session.instance import Instance
     from heliosd.settings.state import SessionSettingsState
@@ -51,6 +53,8 @@ class EvaluationOwner(Protocol):
     def advisory_locks(self) -> AdvisoryLocks: ...
     @property
     def security(self) -> SecurityAccess: ...
+    @property
+    def routines(self) -> Routines: ...
     def set_setting(self, name: str, value: str | None, *, local: bool = False) -> None: ...
     def transaction_id(self, *, assign: bool) -> int | None: ...
     def notice(
@@ -194,6 +198,18 @@ class Evaluation:
     def terminate_backend(self, pid: int) -> bool:
         """pg_terminate_backend()."""
         return self._owner.signal_backend(pid, terminate=True)
+
+    def call_routine(
+        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+    ) -> Any:
+        """A user's function."""
+        return self._owner.routines.call(oid, arguments, result, values)
+
+    def routine_rows(
+        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+    ) -> Iterator[Any]:
+        """A user's set-returning function."""
+        return self._owner.routines.rows(oid, arguments, result, values)
 
     def random(self) -> float:
         """random()."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from helios_protocol.connection import Connection as Wire
@@ -20,6 +22,7 @@ from heliosd.session.statement_cache import (
     ScopeKey,
     StatementCache,
     StatementCaches,
+    names_of,
 )
 from heliosd.settings.session import SessionSettings
 
@@ -31,6 +34,7 @@ class IdentityState(ClientState):
     """Roles and names. `refresh` takes over what SET changed."""
 
     __slots__ = (
+        "_acting",
         "_cache",
         "_own_caches",
         "_path_names",
@@ -40,6 +44,8 @@ class IdentityState(ClientState):
         "_scope_settings",
         "_scope_temporary",
         "_settings_version",
+        "_stamp_settings",
+        "_stamp_version",
         "catalog",
         "catalog_state",
         "client_role",
@@ -84,6 +90,10 @@ class IdentityState(ClientState):
         self._scope_settings = self._scope_roles = self._scope_temporary = -1
         self._scope_overlay: Overlay | None = None
         self._own_caches: StatementCaches | None = None
+        # Whose rights a SECURITY DEFINER routine that runs now has.
+        self._acting: Role | None = None
+        self._stamp_version = -1
+        self._stamp_settings: tuple[object, ...] = ()
 
     @property
     def database(self) -> str:
@@ -144,6 +154,8 @@ class IdentityState(ClientState):
             self.current_role, self.current_role_oid = self.session_role, self.session_role_oid
         else:
             self.current_role, self.current_role_oid = self._meant(chosen)
+        if self._acting is not None:
+            self.current_role, self.current_role_oid = self._acting.name, self._acting.oid
 
     def _meant(self, name: str) -> tuple[str, int]:
         """(the role's name now, its oid)."""
@@ -153,6 +165,7 @@ class IdentityState(ClientState):
 
     def set_session_role(self, name: str | None, *, local: bool = False) -> None:
         """SET SESSION AUTHORIZATION; None is DEFAULT. 42501 unless the login was a superuser's."""
+        self._refuse_while_acting("session_authorization")
         if name is None:
             role = self.catalog.of_kind(Role, self.client_role.oid) or self.client_role
         else:
@@ -173,6 +186,7 @@ class IdentityState(ClientState):
         """SET ROLE; None is NONE. 22023 for no such role, 42501 unless a member."""
         self.refresh()
         role = self.catalog.of_kind(Role, self.session_role_oid)
+        self._refuse_while_acting("role")
         if name is not None:
             role = self.catalog.role(name)
             if role is None:
@@ -189,6 +203,46 @@ class IdentityState(ClientState):
     def reset_role(self) -> None:
         """RESET ROLE: back to what the session started with."""
         self.set_role(self.start_role)
+
+    def _refuse_while_acting(self, setting: str) -> None:
+        if self._acting is not None:
+            raise SqlError(
+                INSUFFICIENT_PRIVILEGE,
+                f'cannot set parameter "{setting}" within security-definer function',
+            )
+
+    @contextmanager
+    def acting_as(self, role: Role | None, settings: tuple[tuple[str, str], ...]) -> Iterator[None]:
+        """Another current role, and other settings, while a routine runs.
+
+        No statement that is kept for the one role may be found as the other's.
+        """
+        state = self.settings_state
+        outer, name, oid = self._acting, self.current_role, self.current_role_oid
+        before = state.override(settings, superuser=self.is_superuser)
+        if role is not None:
+            self._acting, self.current_role, self.current_role_oid = role, role.name, role.oid
+        self._scope_settings = -1
+        try:
+            yield
+        finally:
+            state.restore(before)
+            if role is not None:
+                self._acting, self.current_role, self.current_role_oid = outer, name, oid
+            self._scope_settings = -1
+
+    def plan_stamp(self) -> tuple[object, ...]:
+        """Equal while a kept program still means the same: role, path, settings, names."""
+        version = self.settings_state.version
+        if version != self._stamp_version:
+            self._stamp_version = version
+            self._stamp_settings = self._plan_settings()
+        return (
+            self.current_role_oid,
+            self.search_path.schemas,
+            names_of(self.catalog),
+            self._stamp_settings,
+        )
 
     def statement_cache(self) -> StatementCache:
         """Where this session's statements are kept now: shared, unless what it sees is its own."""

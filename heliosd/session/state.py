@@ -24,6 +24,7 @@ from heliosd.execute.context import ExecutionContext
 from heliosd.execute.domain_checks import DomainChecks
 from heliosd.execute.prepare import prepare_statement
 from heliosd.execute.program import StatementKind
+from heliosd.execute.routines import Routines
 from heliosd.execute.utility.describe import SessionDescriber
 from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.temporary import run_on_commit
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 _PARTS: Final = (
     *("block", "context", "eval", "face", "settings_state", "catalog", "channel"),
     *("_advisory", "_sequences", "_notifications", "_settings_commands"),
-    *("_prepared_commands", "_cursor_commands"),
+    *("_prepared_commands", "_cursor_commands", "_routines"),
 )
 
 
@@ -86,6 +87,7 @@ class SessionState(IdentityState):
         "_cursor_commands",
         "_notifications",
         "_prepared_commands",
+        "_routines",
         "_sequences",
         "_settings_commands",
         "block",
@@ -145,6 +147,7 @@ class SessionState(IdentityState):
         self._binary_answer = False
         self._advisory: AdvisoryLocks | None = None
         self._sequences: Sequences | None = None
+        self._routines: Routines | None = None
         self._notifications: Notifications | None = None
         self._settings_commands: SettingsCommands | None = None
         self._prepared_commands: PreparedCommands | None = None
@@ -219,6 +222,18 @@ class SessionState(IdentityState):
         return SecurityAccess(self)
 
     @property
+    def routines(self) -> Routines:
+        """Users' functions and procedures, run."""
+        if self._routines is None:
+            self._routines = Routines(self)
+        return self._routines
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the transaction may write nothing."""
+        return self.block.read_only
+
+    @property
     def advisory_locks(self) -> AdvisoryLocks:
         if self._advisory is None:
             self._advisory = AdvisoryLocks(self)
@@ -271,7 +286,7 @@ class SessionState(IdentityState):
             statement,
             self.bind_scope(parameter_types),
             parameter_types,
-            row_count=self._row_count,
+            row_count=self.row_count,
             session=self,
         )
         check_privileges(self.catalog, self.current_role_oid, program.privileges)
@@ -285,7 +300,7 @@ class SessionState(IdentityState):
         """Before so much is sent of rows that budgets are about: 53400 when it is too much."""
         self.instance.ledger.draw(budgets, rows, size_bytes)
 
-    def _row_count(self, tree_id: int) -> int:
+    def row_count(self, tree_id: int) -> int:
         """Rows in a tree at the newest root, for the planner."""
         tree = self.instance.storage.roots.newest.find(tree_id)
         return 0 if tree is None else tree.ref.count

@@ -5,8 +5,8 @@ Every change makes a new mapping, so a transaction's or savepoint's saved state 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from heliosd.errors import SqlError
 from heliosd.settings.registry import (
@@ -18,6 +18,9 @@ from heliosd.settings.registry import (
 )
 
 Value = TypeVar("Value", bool, int, float, str)
+
+
+_ABSENT: Final = object()
 
 
 class _Layers(NamedTuple):
@@ -117,6 +120,30 @@ class SessionSettingsState:
         setting = self._registry.get(key)
         self._base[key] = text if setting is None else setting.parse(text)
         self._install(self._layers)
+
+    def override(
+        self, pairs: Iterable[tuple[str, str]], *, superuser: bool = False
+    ) -> dict[str, tuple[Any, Any]]:
+        """Put values in force until `restore`; answers what was there."""
+        before: dict[str, tuple[Any, Any]] = {}
+        for name, text in pairs:
+            key = name.lower()
+            layers = self._layers
+            before[key] = (layers.session.get(key, _ABSENT), layers.local.get(key, _ABSENT))
+            self.set(name, text, local=True, superuser=superuser)
+        return before
+
+    def restore(self, before: dict[str, tuple[Any, Any]]) -> None:
+        """Undo an `override`, whatever was set meanwhile under the same names."""
+        if not before:
+            return
+        session, local = dict(self._layers.session), dict(self._layers.local)
+        for key, values in before.items():
+            for layer, value in zip((session, local), values, strict=True):
+                layer.pop(key, None)
+                if value is not _ABSENT:
+                    layer[key] = value
+        self._install(_Layers(session, local))
 
     def begin(self) -> None:
         """A transaction (or savepoint) starts: remember what to go back to."""

@@ -211,6 +211,18 @@ class EvalContext(Protocol):
         ...
 
     def terminate_backend(self, pid: int) -> bool: ...
+    def call_routine(
+        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+    ) -> Any:
+        """The value of a user's function, called with values of these types."""
+        ...
+
+    def routine_rows(
+        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+    ) -> Iterator[Any]:
+        """The values of a user's set-returning function."""
+        ...
+
     def random(self) -> float:
         """This session's generator, in [0, 1)."""
         ...

@@ -12,6 +12,7 @@ from heliosd.catalog.objects import (
     DEFAULT_COLLATION,
     PG_CATALOG_OID,
     ColumnedRelation,
+    Routine,
     Table,
     TypeObject,
     View,
@@ -152,8 +153,32 @@ def _class_oid(ctx: ViewContext, type_oid: int) -> int:
 
 
 @catalog_view("pg_proc")
-def pg_proc(_ctx: ViewContext) -> Iterator[Row]:
-    return iter(_functions())
+def pg_proc(ctx: ViewContext) -> Iterator[Row]:
+    yield from _functions()
+    for routine in ctx.catalog.objects(Routine):
+        yield _routine(ctx, routine)
+
+
+def _routine(ctx: ViewContext, routine: Routine) -> Row:
+    inputs, parameters = routine.inputs, routine.parameters
+    last = ctx.catalog.types.by_oid.get(inputs[-1].type_oid) if inputs else None
+    variadic = last.element if last is not None and inputs[-1].mode == "v" else 0
+    defaults = [p.default for p in inputs if p.default is not None]
+    has_modes = any(p.mode != "i" for p in parameters)
+    settings = [f"{name}={value}" for name, value in routine.settings]
+    return (
+        routine.oid, routine.name, routine.schema, routine.owner, _SQL_LANGUAGE, routine.cost,
+        routine.rows, variadic, 0, routine.kind, routine.security_definer, routine.leakproof,
+        routine.strict, routine.returns_set, routine.volatility, routine.parallel, len(inputs),
+        len(defaults), routine.result, vector(p.type_oid for p in inputs),
+        array(p.type_oid for p in parameters) if has_modes else None,
+        array(p.mode for p in parameters) if has_modes else None,
+        array(p.name for p in parameters) if any(p.name for p in parameters) else None,
+        ", ".join(defaults) if defaults else None,
+        None, "" if routine.atomic else routine.body, None,
+        routine.body if routine.atomic else None,
+        array(settings) if settings else None, acl_array(routine.acl, ctx.catalog),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1)

@@ -145,3 +145,12 @@ def affected_twice() -> NoReturn:
         hint="Ensure that no rows proposed for insertion within the same command have duplicate "
         "constrained values.",
     )
+
+
+def affected_twice_by_merge() -> NoReturn:
+    """21000: MERGE met a row that this command has changed."""
+    raise SqlError(
+        "21000",
+        "MERGE command cannot affect row a second time",
+        hint="Ensure that not more than one source row matches any one target row.",
+    )

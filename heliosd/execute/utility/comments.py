@@ -30,6 +30,7 @@ from heliosd.execute.utility.names import (
 )
 from heliosd.execute.utility.policies import comment_on_policy
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.routine_names import require_routine
 from heliosd.execute.utility.types import find_type
 from heliosd.sql.tree.base import ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import CommentOn
@@ -67,6 +68,10 @@ def comment_on(statement: CommentOn, session: SessionServices) -> None:
             _on_database(session, reference.name, text)
         case ObjectKind.ROLE:
             _on_role(session, reference, text)
+        case ObjectKind.FUNCTION | ObjectKind.PROCEDURE | ObjectKind.ROUTINE:
+            routine = require_routine(session, statement.kind, reference)
+            require_owner(session, routine)
+            _put(session, routine, text)
         case ObjectKind.TYPE | ObjectKind.DOMAIN:
             _on_type(session, reference, text)
         case ObjectKind.DOMAIN_CONSTRAINT:
@@ -161,9 +166,7 @@ def _on_role(session: SessionServices, reference: ObjectRef, text: str | None) -
     _put(session, role, text)
 
 
-def _on_domain_constraint(
-    session: SessionServices, reference: ObjectRef, text: str | None
-) -> None:
+def _on_domain_constraint(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
     assert reference.type is not None
     made = find_type(session, reference.type.names, reference.position)
     require_owner(session, made)

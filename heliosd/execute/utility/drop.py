@@ -20,6 +20,7 @@ from heliosd.catalog.dependencies import (
 from heliosd.catalog.objects import (
     IndexRelation,
     Relation,
+    Routine,
     Schema,
     Sequence,
     Statistics,
@@ -43,6 +44,12 @@ from heliosd.execute.utility.names import (
 from heliosd.execute.utility.physical import drop_trees
 from heliosd.execute.utility.policies import find_policy
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.routine_names import (
+    ROUTINES,
+    find_routine,
+    missing_routine,
+    reference_text,
+)
 from heliosd.sql.tree.base import DropBehavior, ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import Drop
 
@@ -86,6 +93,8 @@ def _find_root(
         return _find_relation(session, kind, reference, missing_ok=missing_ok)
     if kind is ObjectKind.SCHEMA:
         return _find_schema(session, reference.name, missing_ok=missing_ok)
+    if kind in ROUTINES:
+        return _find_routine(session, kind, reference, missing_ok=missing_ok)
     if kind in (ObjectKind.TYPE, ObjectKind.DOMAIN):
         return _find_type(session, kind, reference, missing_ok=missing_ok)
     if kind is ObjectKind.POLICY:
@@ -181,6 +190,23 @@ def _find_schema(session: SessionServices, name: str, *, missing_ok: bool) -> Pa
     require_owner(session, schema)
     lock_object(session, schema.oid, TableLockMode.ACCESS_EXCLUSIVE)
     return Part("object", schema.oid)
+
+
+def _find_routine(
+    session: SessionServices, kind: ObjectKind, reference: ObjectRef, *, missing_ok: bool
+) -> Part | None:
+    found = None
+    schema = reference.parts[-2] if len(reference.parts) > 1 else None
+    if not missing_ok or schema is None or session.catalog.schema(schema) is not None:
+        found = find_routine(session, kind, reference)
+    if found is None:
+        if not missing_ok:
+            raise missing_routine(session, kind, reference)
+        text = reference_text(session, reference)
+        session.notice(f"{kind.value} {text} does not exist, skipping")
+        return None
+    require_owner(session, found)
+    return Part("object", found.oid)
 
 
 def _find_type(
@@ -324,7 +350,7 @@ def drop_object(session: SessionServices, obj: CatalogObject, going: frozenset[i
                 _drop_counter(session, obj.row_sequence)
         case Sequence():
             _drop_counter(session, obj.store_id)
-        case Statistics() | View() | Schema() | TypeObject():
+        case Statistics() | View() | Schema() | TypeObject() | Routine():
             pass
     current = session.catalog.by_oid(obj.oid)
     if current is not None:

@@ -44,6 +44,12 @@ from heliosd.execute.utility.policies import rename_policy
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.renamed_text import RenamedTexts
 from heliosd.execute.utility.roles import check_role_name
+from heliosd.execute.utility.routine_changes import (
+    change_routine_owner,
+    move_routine,
+    rename_routine,
+)
+from heliosd.execute.utility.routine_names import ROUTINES
 from heliosd.execute.utility.schemas import change_schema_owner, rename_schema
 from heliosd.sql.tree.base import ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import AlterObjectSchema, AlterOwner, Rename
@@ -86,6 +92,9 @@ def rename(statement: Rename, session: SessionServices) -> str:
             old, missing_ok = statement.object.name, statement.missing_ok
             rename_policy(session, on, old, statement.new_name, missing_ok=missing_ok)
             return tag
+    if statement.kind in ROUTINES:
+        rename_routine(session, statement.kind, statement.object, statement.new_name)
+        return f"ALTER {statement.kind.value.upper()}"
     if statement.kind not in _RELATIONS | {ObjectKind.COLUMN, ObjectKind.TABLE_CONSTRAINT}:
         raise not_supported(f"ALTER {statement.kind.value.upper()} RENAME")
     relation = _relation(session, statement.object, missing_ok=statement.missing_ok)
@@ -245,6 +254,9 @@ def alter_object_schema(statement: AlterObjectSchema, session: SessionServices) 
         domain = statement.kind is ObjectKind.DOMAIN
         move_type(session, statement.object.parts, statement.schema, domain=domain)
         return tag
+    if statement.kind in ROUTINES:
+        move_routine(session, statement.kind, statement.object, statement.schema)
+        return tag
     if statement.kind not in _RELATIONS:
         raise not_supported(f"ALTER {statement.kind.value.upper()} SET SCHEMA")
     relation = _relation(session, statement.object, missing_ok=statement.missing_ok)
@@ -310,6 +322,8 @@ def alter_owner(statement: AlterOwner, session: SessionServices) -> str:
         case ObjectKind.TYPE | ObjectKind.DOMAIN:
             domain = statement.kind is ObjectKind.DOMAIN
             change_type_owner(session, statement.object.parts, statement.owner, domain=domain)
+        case ObjectKind.FUNCTION | ObjectKind.PROCEDURE | ObjectKind.ROUTINE:
+            change_routine_owner(session, statement.kind, statement.object, statement.owner)
         case _:
             raise not_supported(f"ALTER {statement.kind.value.upper()} OWNER")
     return f"ALTER {statement.kind.value.upper()}"

@@ -16,6 +16,7 @@ from heliosd.catalog.objects import (
     ColumnedRelation,
     Reference,
     Relation,
+    Routine,
     Table,
     TypeObject,
 )
@@ -218,6 +219,10 @@ def references_of(
             attribute = attribute_reference(scope.catalog, node)
             if attribute is not None:
                 references[attribute] = None
+        called = getattr(node, "target", None) or getattr(node, "function", None)
+        oid = getattr(called, "oid", 0)
+        if oid >= FIRST_NORMAL_OID:
+            references[Reference(oid)] = None
         used = type_reference(scope.catalog, getattr(node, "type", 0))
         if used is not None and (table is None or used.oid != table.oid):
             references[used] = None
@@ -286,6 +291,9 @@ def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
     for need in bound.privileges:
         # What stands behind a view is that view's own business (`as_role`).
         relation = session.catalog.by_oid(need.oid)
+        if isinstance(relation, Routine):
+            references[Reference(need.oid)] = None
+            continue
         if need.as_role or not isinstance(relation, Relation):
             continue
         temporary = temporary or relation.persistence == "t"

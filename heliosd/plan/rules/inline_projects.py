@@ -22,6 +22,7 @@ from heliosd.plan.nodes import (
     JoinKind,
     Limit,
     LockRows,
+    MergeRows,
     Plan,
     Project,
     ProjectSet,
@@ -82,7 +83,7 @@ def _melt(plan: Plan, whole: frozenset[int], *, renames_only: bool = False) -> t
         case Filter() | Sort() | Limit() | LockRows() | ProjectSet() | Window() | Distinct():
             below, mapping = _taken(plan.input, whole, renames_only=renames_only)
             return _renamed(replace(plan, input=below), mapping), mapping
-        case Aggregate() | UpdateRows() | DeleteRows():
+        case Aggregate() | UpdateRows() | DeleteRows() | MergeRows():
             below, mapping = _taken(plan.input, whole, renames_only=False)
             return _renamed(replace(plan, input=below), mapping), {}
         case SetOperation() | Recursive() | With():

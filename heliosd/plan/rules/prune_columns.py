@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from heliosd.plan.nodes import DeleteRows, Plan, Scan, UpdateRows
+from heliosd.plan.nodes import DeleteRows, MergeRows, Plan, Scan, UpdateRows
 from heliosd.plan.walk import all_plans, expression_vars, map_node, map_subplans, node_expressions
 from heliosd.sql.bound import WholeRow
 
@@ -17,7 +17,7 @@ def apply(plan: Plan) -> Plan:
     used: dict[int, set[int]] = {}
     whole: set[int] = set()
     for node in all_plans(plan):
-        if isinstance(node, UpdateRows | DeleteRows):
+        if isinstance(node, UpdateRows | DeleteRows | MergeRows):
             # The old row is written back or checked as a whole.
             whole.add(node.statement.rel)
         for expression in node_expressions(node):

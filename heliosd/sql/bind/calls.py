@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.built_in_acl import is_open_function
+from heliosd.catalog.objects import PG_CATALOG_OID, Routine
 from heliosd.errors import SqlError, not_supported
 from heliosd.functions.builtin import MISSING_FUNCTIONS
-from heliosd.functions.registry import SqlAggregate, SqlWindowFunction
+from heliosd.functions.registry import SqlAggregate, SqlFunction, SqlWindowFunction
 from heliosd.sql.bind.aggregates import bind_aggregate, bind_window_call
 from heliosd.sql.bind.coerce import (
     coerce,
@@ -20,7 +22,15 @@ from heliosd.sql.bind.coerce import (
 )
 from heliosd.sql.bind.constructors import range_constructors
 from heliosd.sql.bind.names import bind_field, find_rel
-from heliosd.sql.bind.resolve import ANY, ANYARRAY, UNKNOWN, AmbiguousError, Candidate
+from heliosd.sql.bind.resolve import (
+    ANY,
+    ANYARRAY,
+    POLYMORPHIC,
+    UNKNOWN,
+    AmbiguousError,
+    Candidate,
+)
+from heliosd.sql.bind.routines import routine_function, routines_named
 from heliosd.sql.bind.sorting import sort_key
 from heliosd.sql.bind.state import Level, UnknownLiteral
 from heliosd.sql.bound import (
@@ -33,6 +43,7 @@ from heliosd.sql.bound import (
     SortKey,
 )
 from heliosd.sql.tree.expressions import ColumnRef, FunctionCall, NamedArgument
+from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
     from heliosd.functions.registry import AnyFunction
@@ -43,13 +54,12 @@ SET_CLAUSES: Final = frozenset(
 
 
 def bind_call(level: Level, tree: FunctionCall) -> Expr:
-    name = _function_name(level, tree)
+    name = tree.name[-1]
     trees = tree.arguments
-    if name is not None and any(isinstance(each, NamedArgument) for each in trees):
+    _check_schema(level, tree)
+    if any(isinstance(each, NamedArgument) for each in trees):
         return _bind_named(level, tree, name)
     arguments = [_argument(level, each) for each in trees]
-    if name is None:
-        raise _no_function(level, tree, arguments)
     ordered = [sort_key(level, each) for each in tree.order_by] if tree.within_group else []
     inputs = tuple(a.type for a in (*arguments, *(key.expression for key in ordered)))
     candidate = _choose(level, tree, name, arguments, inputs)
@@ -62,14 +72,45 @@ def _argument(level: Level, tree: FunctionCall | object) -> Expr:
     return level.expression(tree)  # type: ignore[arg-type]
 
 
-def _function_name(level: Level, tree: FunctionCall) -> str | None:
-    """The bare name when pg_catalog (where all functions live) is meant; None otherwise."""
-    names = tree.name
-    if len(names) == 1 or names[-2] == "pg_catalog":
-        return names[-1]
-    if level.state.catalog.schema(names[-2]) is None:
-        raise SqlError("3F000", f'schema "{names[-2]}" does not exist', position=tree.position)
-    return names[-1] if range_constructors(level.state, names) else None
+def _check_schema(level: Level, tree: FunctionCall) -> None:
+    """3F000 for a schema that does not exist, 42501 for one that may not be used."""
+    if len(tree.name) < 2 or tree.name[-2] == "pg_catalog":
+        return
+    schema = level.state.catalog.schema(tree.name[-2])
+    if schema is None:
+        raise SqlError("3F000", f'schema "{tree.name[-2]}" does not exist', position=tree.position)
+    if not level.state.views and not level.state.catalog.may_use(level.state.scope.role, schema):
+        raise SqlError(
+            "42501", f"permission denied for schema {schema.name}", position=tree.position
+        )
+
+
+def functions_named(level: Level, names: tuple[str, ...]) -> list[AnyFunction]:
+    """What a function's name can mean: built-in ones, and users' routines by search_path."""
+    state = level.state
+    schema = names[-2] if len(names) > 1 else None
+    name = names[-1]
+    routines = (
+        []
+        if schema == "pg_catalog"
+        else routines_named(state.catalog, schema, name, state.scope.path)
+    )
+    built_in = state.resolver.functions.named(name) if schema in (None, "pg_catalog") else ()
+    built_in = (*built_in, *range_constructors(state, names))
+    if not routines:
+        return list(built_in)
+    made: list[AnyFunction] = [routine_function(state.catalog, routine) for routine in routines]
+    first = schema is None and _before_built_in(state.scope.path)
+    own = {each.arguments for each in made}
+    if first:
+        return [*made, *(each for each in built_in if each.arguments not in own)]
+    taken = {each.arguments for each in built_in}
+    return [*built_in, *(each for each in made if each.arguments not in taken)]
+
+
+def _before_built_in(path: Sequence[int]) -> bool:
+    """Whether search_path names another schema before pg_catalog."""
+    return bool(path) and path[0] != PG_CATALOG_OID
 
 
 def _choose(
@@ -80,12 +121,8 @@ def _choose(
     inputs: tuple[int, ...],
 ) -> Candidate | Expr:
     resolver = level.state.resolver
-    candidates = resolver.candidates(
-        name,
-        len(inputs),
-        spread=tree.variadic,
-        more=range_constructors(level.state, tree.name),
-    )
+    named = functions_named(level, tree.name)
+    candidates = resolver.candidates(named, len(inputs), spread=tree.variadic)
     if not any(c.arguments == inputs for c in candidates) and _plain(tree) and len(inputs) == 1:
         cast = _as_cast(level, tree, name, arguments[0])
         if cast is not None:
@@ -105,9 +142,7 @@ def _choose(
             column = _as_column(level, tree, name, arguments[0])
             if column is not None:
                 return column
-        if not inputs and any(
-            isinstance(f, SqlAggregate) and not tree.star for f in resolver.functions.named(name)
-        ):
+        if not inputs and any(isinstance(f, SqlAggregate) and not tree.star for f in named):
             raise SqlError(
                 "42883",
                 f"function {_signature(level, tree, inputs)} does not exist",
@@ -215,7 +250,7 @@ def _bind_named(level: Level, tree: FunctionCall, name: str) -> Expr:
         else:
             positional.append(level.expression(each))
     state = level.state
-    for function in state.resolver.functions.named(name):
+    for function in functions_named(level, tree.name):
         names = getattr(function, "argument_names", ())
         if not names or not set(named) <= set(names[len(positional) :]):
             continue
@@ -266,6 +301,9 @@ def make_call(
     if actual is None:
         raise _no_function(level, tree, inputs)
     types, result = actual
+    if isinstance(function, SqlFunction) and function.oid >= FIRST_NORMAL_OID:
+        _check_kind(level, tree, function, inputs)
+        function = _actual_columns(level, function, declared, [a.type for a in inputs])
     if result == ANYARRAY and function.result == ANYARRAY:
         shown = next((i.type for i in inputs if not state.resolver.array_over(i.type)), 0)
         raise SqlError(
@@ -294,13 +332,60 @@ def make_call(
     return _node(level, tree, function, tuple(fitted), result, ordered, spread=spread)
 
 
+def _check_kind(
+    level: Level, tree: FunctionCall, function: SqlFunction, inputs: Sequence[Expr]
+) -> None:
+    """42809: procedures are called by CALL, functions elsewhere."""
+    found = level.state.catalog.by_oid(function.oid)
+    is_procedure = isinstance(found, Routine) and found.kind == "p"
+    if is_procedure == tree.is_call:
+        return
+    shown = _signature(level, tree, [each.type for each in inputs])
+    if is_procedure:
+        raise SqlError(
+            "42809",
+            f"{shown} is a procedure",
+            hint="To call a procedure, use CALL.",
+            position=tree.position,
+        )
+    raise not_a_procedure(shown, tree.position)
+
+
+def not_a_procedure(shown: str, position: int) -> SqlError:
+    """42809 for CALL of a function."""
+    return SqlError(
+        "42809",
+        f"{shown} is not a procedure",
+        hint="To call a function, use SELECT.",
+        position=position,
+    )
+
+
+def _actual_columns(
+    level: Level, function: SqlFunction, declared: Sequence[int], inputs: Sequence[int]
+) -> SqlFunction:
+    """Polymorphic OUT parameters get the types of this call."""
+    if not any(oid in POLYMORPHIC for _, oid in function.columns):
+        return function
+    columns = []
+    for name, oid in function.columns:
+        actual = level.state.resolver.instantiate(declared, inputs, oid)
+        columns.append((name, oid if actual is None else actual[1]))
+    return replace(function, columns=tuple(columns))
+
+
 def _need_execute(level: Level, function: AnyFunction) -> None:
     """Built-in functions are everybody's, but for those that were closed."""
-    catalog = level.state.catalog
-    if catalog.by_oid(function.oid) is not None or not is_open_function(catalog, function.oid):
-        level.state.privileges[
-            Privilege("function", function.oid, function.name, "EXECUTE", None, 0)
-        ] = None
+    state = level.state
+    catalog = state.catalog
+    found = catalog.by_oid(function.oid)
+    if found is None and is_open_function(catalog, function.oid):
+        return
+    word = "function"
+    if isinstance(found, Routine):
+        state.dependencies[found.oid] = found.version
+        word = "procedure" if found.kind == "p" else "function"
+    state.privileges[Privilege(word, function.oid, function.name, "EXECUTE", None, 0)] = None
 
 
 def _fit(level: Level, argument: Expr, oid: int, tree: FunctionCall, index: int) -> Expr:

@@ -282,7 +282,7 @@ def inside_view(state: BindState, view: View) -> Iterator[None]:
     if not view.security_invoker:
         state.check_as = view.owner
     state.views = (*state.views, view.oid)
-    state.scope = replace(state.scope, path=(PG_CATALOG_OID,))
+    state.scope = replace(state.scope, path=(PG_CATALOG_OID,), routine="", parameter_names=())
     state.parameter_types = []
     try:
         yield
@@ -372,7 +372,7 @@ def _bind_function(level: Level, tree: tree_query.RangeFunction) -> tuple[FromIt
     columns: list[RelColumn] = []
     widths: list[int] = []
     for function in functions:
-        made = _function_columns(function, alias if len(functions) == 1 else "")
+        made = _function_columns(level.state, function, alias if len(functions) == 1 else "")
         widths.append(len(made))
         columns.extend(made)
     alias = alias or columns_name(functions[0])
@@ -411,12 +411,15 @@ def columns_name(function: Expr) -> str:
     return getattr(function, "kind", "function")
 
 
-def _function_columns(function: Expr, alias: str) -> list[RelColumn]:
+def _function_columns(state: BindState, function: Expr, alias: str) -> list[RelColumn]:
     declared: tuple[tuple[str, int], ...] = ()
     if isinstance(function, SetReturningCall):
         declared = function.function.columns
     elif isinstance(function, Call):
         declared = getattr(function.target, "columns", ())
+    fields = composite_fields(state, function.type)
+    if fields is not None:
+        return fields
     if len(declared) > 1 or (declared and function.type == RECORD):
         return [RelColumn(name, oid) for name, oid in declared]
     if function.type == RECORD:
@@ -426,6 +429,17 @@ def _function_columns(function: Expr, alias: str) -> list[RelColumn]:
     # One column: the table's alias names it too, else its OUT parameter, else the function.
     name = alias or (declared[0][0] if declared else columns_name(function))
     return [RelColumn(name, function.type, function.typmod, function.collation)]
+
+
+def composite_fields(state: BindState, oid: int) -> list[RelColumn] | None:
+    """The attributes of a composite type; None for any other."""
+    kind = state.types.by_oid.get(oid)
+    if kind is None or kind.kind != "c":
+        return None
+    return [
+        RelColumn(field.name, field.type.oid, field.typmod, field.collation)
+        for field in kind.fields
+    ]
 
 
 def _bind_sample(level: Level, tree: tree_query.RangeTableSample) -> Sample:

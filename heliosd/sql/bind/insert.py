@@ -7,11 +7,12 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
+from heliosd.sql.bind.part_assign import PartColumn, join_parts, part_column, refuse_default
+
 from heliosd.catalog.objects import Column, Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.coerce import location, to_boolean
 from heliosd.sql.bind.conflict import arbiter_indexes
-from heliosd.sql.bind.part_assign import PartColumn, join_parts, part_column, refuse_default
 from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.state import Level, TableItem, TableUse
 from heliosd.sql.bind.table_target import (
@@ -137,7 +138,7 @@ def _bind_source(
     """(source query or None for one row, its rel, the new row's expressions)."""
     query = tree.query
     if query is None:
-        return None, -1, _full_row(level, table, {})
+        return None, -1, full_row(level, table, {})
     if isinstance(query, tree_query.Values) and _is_plain(query):
         return _bind_rows(level, table, columns, tree, query)
     bound = level.query(query, settle=False)
@@ -154,7 +155,7 @@ def _bind_source(
         _check_given(column, tree)
         value = Var(number, index, output[1], output[2], output[3])
         values[column.attnum] = fit_value(level, value, column, _output_position(query, index))
-    return bound, number, _full_row(level, table, join_parts(level, columns, values))
+    return bound, number, full_row(level, table, join_parts(level, columns, values))
 
 
 def _is_plain(query: tree_query.Values) -> bool:
@@ -179,9 +180,9 @@ def _bind_rows(
     _check_count(width, columns, tree, query)
     columns = columns[:width]
     if len(query.rows) == 1:
-        cells = _cells(level, table, columns, tree, query.rows[0])
-        return None, -1, _full_row(level, table, join_parts(level, columns, cells))
-    rows = [_cells(level, table, columns, tree, row) for row in query.rows]
+        cells = bind_cells(level, table, columns, tree, query.rows[0])
+        return None, -1, full_row(level, table, join_parts(level, columns, cells))
+    rows = [bind_cells(level, table, columns, tree, row) for row in query.rows]
     number = level.state.new_rel()
     # A column that takes its default in every row is not in `rows`; the full row supplies it.
     given = [c for c in columns if any(c.attnum in row for row in rows)]
@@ -199,14 +200,14 @@ def _bind_rows(
         c.attnum: Var(number, i, c.type_oid, c.typmod, c.collation) for i, c in enumerate(given)
     }
     joined = join_parts(level, columns, row_values)
-    return Values(values, outputs), number, _full_row(level, table, joined)
+    return Values(values, outputs), number, full_row(level, table, joined)
 
 
-def _cells(
+def bind_cells(
     level: Level,
     table: Table,
     columns: list[Column],
-    tree: tree_modify.Insert,
+    tree: tree_modify.Insert | tree_modify.MergeWhen,
     row: Sequence[Expression],
 ) -> dict[int, Expr]:
     """Values by attnum; columns that take their default are left out."""
@@ -246,7 +247,7 @@ FLOAT8: Final = 701
 _LIMITS: Final = {23: 2**31, 20: 2**63}
 
 
-def _full_row(level: Level, table: Table, values: dict[int, Expr]) -> Row:
+def full_row(level: Level, table: Table, values: dict[int, Expr]) -> Row:
     """One expression per stored column."""
     row: list[Expr] = []
     for column in table.columns:
@@ -320,11 +321,11 @@ def _typed_literals(
     return replace(query, targets=tuple(targets))
 
 
-def _takes_default(column: Column, tree: tree_modify.Insert) -> bool:
+def _takes_default(column: Column, tree: tree_modify.Insert | tree_modify.MergeWhen) -> bool:
     return bool(column.identity) and tree.overriding is tree_modify.Overriding.USER
 
 
-def _check_given(column: Column, tree: tree_modify.Insert) -> None:
+def _check_given(column: Column, tree: tree_modify.Insert | tree_modify.MergeWhen) -> None:
     """428C9 for a value where only DEFAULT may stand."""
     if column.generated:
         raise SqlError(

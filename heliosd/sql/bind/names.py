@@ -26,6 +26,9 @@ def bind_column(level: Level, tree: ColumnRef) -> Expr:
         item = find_rel(level, None, name, position)
         if item is not None:
             return item.whole_row(position)
+        given = _routine_parameter(level, names, position)
+        if given is not None:
+            return given
         raise unknown_column(level, None, name, position)
     if len(names) > 4:
         raise SqlError(
@@ -34,11 +37,34 @@ def bind_column(level: Level, tree: ColumnRef) -> Expr:
             position=position,
         )
     qualifier, name = names[:-1], names[-1]
+    if level.state.scope.parameter_names and len(names) < 4:
+        schema = qualifier[-2] if len(qualifier) > 1 else None
+        if find_rel(level, schema, qualifier[-1], position) is None:
+            given = _routine_parameter(level, names, position)
+            if given is not None:
+                return given
     item = require_rel(level, qualifier, position)
     found = item.find(name, position)
     if found is not None:
         return found
     raise unknown_column(level, qualifier[-1], name, position)
+
+
+def _routine_parameter(level: Level, names: tuple[str, ...], position: int) -> Expr | None:
+    """A parameter of the routine whose body is bound: p, routine.p, and fields of either."""
+    state = level.state
+    known = state.scope.parameter_names
+    fields: tuple[str, ...]
+    if names[0] in known:
+        name, fields = names[0], names[1:]
+    elif len(names) > 1 and names[0] == state.scope.routine and names[1] in known:
+        name, fields = names[1], names[2:]
+    else:
+        return None
+    found = state.parameter(known.index(name) + 1, position)
+    for field in fields:
+        found = bind_field(level, found, field, position)
+    return found
 
 
 def find_column(level: Level | None, name: str, position: int) -> Expr | None:
@@ -248,6 +274,10 @@ def row_fields(level: Level, argument: Expr) -> list[tuple[str, int, int, int]] 
             (name, e.type, e.typmod, e.collation)
             for name, e in zip(argument.names, argument.fields, strict=True)
         ]
+    called = getattr(argument, "target", None) or getattr(argument, "function", None)
+    columns = getattr(called, "columns", ())
+    if argument.type == 2249 and columns:
+        return [(name, oid, -1, level.state.collation_of(oid)) for name, oid in columns]
     if argument.type == 2249:
         raise not_supported("selecting fields of this record value")
     return None

@@ -248,14 +248,14 @@ class Resolver:
     # -- functions ---------------------------------------------------------------------------
 
     def candidates(
-        self, name: str, count: int, *, spread: bool, more: Sequence[AnyFunction] = ()
+        self, functions: Sequence[AnyFunction], count: int, *, spread: bool
     ) -> list[Candidate]:
-        """The overloads of `name` (and `more`) that can be called with `count` arguments.
+        """The overloads that can be called with `count` arguments.
 
         `spread`: the call says VARIADIC, so its last argument is the array itself.
         """
         found: list[Candidate] = []
-        for function in (*self.functions.named(name), *more):
+        for function in functions:
             declared = function.arguments
             fixed = len(declared)
             if fixed == count:
@@ -461,8 +461,7 @@ class Resolver:
             element: chosen,
             no_array: chosen,
             enum: chosen,
-            array: exact.get(array)
-            or (UNKNOWN if chosen == UNKNOWN else self.array_over(chosen)),
+            array: exact.get(array) or (UNKNOWN if chosen == UNKNOWN else self.array_over(chosen)),
             range_: ranged or unknown,
             multirange: exact.get(multirange)
             or (kind.multirange_oid if kind is not None else unknown),

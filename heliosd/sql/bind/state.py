@@ -59,6 +59,9 @@ class BindScope:
     role: int
     context: EvalContext
     parameter_types: tuple[int, ...] = ()
+    routine: str = ""
+    """The name of the routine whose body this is: its parameters are fixed and have names."""
+    parameter_names: tuple[str, ...] = ()
 
 
 @node
@@ -180,7 +183,8 @@ class BindState:
     def parameter(self, number: int, position: int) -> Expr:
         """`$number`; of type unknown until something decides."""
         types = self.parameter_types
-        if not 1 <= number <= 65535:
+        fixed = len(types) if self.scope.routine else 65535
+        if not 1 <= number <= fixed:
             raise SqlError("42P02", f"there is no parameter ${number}", position=position)
         while len(types) < number:
             types.append(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.built_in_acl import is_open_relation
@@ -10,6 +10,7 @@ from heliosd.catalog.objects import ColumnedRelation, SystemView
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.expression import EXPRESSIONS
 from heliosd.sql.bind.insert import bind_insert
+from heliosd.sql.bind.merge import bind_merge
 from heliosd.sql.bind.modify import bind_delete, bind_update
 from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.select import bind_select, bind_values
@@ -20,6 +21,7 @@ from heliosd.sql.bound import (
     Delete,
     Expr,
     Insert,
+    Merge,
     Privilege,
     ResultColumn,
     Select,
@@ -34,11 +36,6 @@ if TYPE_CHECKING:
     from heliosd.sql.tree.base import Statement
 
 
-def _bind_merge(level: Level, tree: tree_modify.Merge, settled: bool) -> Any:  # noqa: FBT001
-    del level, settled
-    raise not_supported("MERGE", position=tree.position)
-
-
 QUERIES: Final[Mapping[type, QueryHandler]] = {
     tree_query.Select: bind_select,
     tree_query.Values: bind_values,
@@ -46,13 +43,15 @@ QUERIES: Final[Mapping[type, QueryHandler]] = {
     tree_modify.Insert: bind_insert,
     tree_modify.Update: bind_update,
     tree_modify.Delete: bind_delete,
-    tree_modify.Merge: _bind_merge,
+    tree_modify.Merge: bind_merge,
 }
 """How each kind of query is bound."""
 
 
-def bind_statement(statement: Statement, scope: BindScope) -> BoundStatement:
-    """Bind SELECT, VALUES, a set operation, INSERT, UPDATE or DELETE.
+def bind_statement(
+    statement: Statement, scope: BindScope, fit: Callable[[BindState, Any], Any] | None = None
+) -> BoundStatement:
+    """Bind SELECT, VALUES, a set operation, INSERT, UPDATE or DELETE. `fit` changes its outputs.
 
     Raises SqlError: 42P01, 42703, 42883, 42804 ... as PostgreSQL does, 42P18 for a parameter whose
     type nothing decides, 54001 past the depth limits.
@@ -62,6 +61,8 @@ def bind_statement(statement: Statement, scope: BindScope) -> BoundStatement:
     state = BindState(scope, EXPRESSIONS, QUERIES)
     try:
         bound: Any = Level(state).query(statement)
+        if fit is not None:
+            bound = fit(state, bound)
     except RecursionError:
         raise SqlError("54001", "stack depth limit exceeded") from None
     types = state.parameter_types
@@ -85,6 +86,8 @@ def _result_columns(state: BindState, bound: Any) -> tuple[ResultColumn, ...]:
         return _columns(state, bound.targets)
     if isinstance(bound, Insert | Update | Delete):
         return _columns(state, bound.returning)
+    if isinstance(bound, Merge):
+        return ()
     return tuple(ResultColumn(c.name, c.type, c.typmod) for c in bound.columns)
 
 

@@ -23,7 +23,13 @@ def bind_stored(level: Level, text: str, table: ColumnedRelation | None, rel: in
 
     What it calls and reads is the table owner's business: no privilege of the caller's is needed.
     """
-    scope = replace(level.state.scope, path=(PG_CATALOG_OID,), parameter_types=())
+    scope = replace(
+        level.state.scope,
+        path=(PG_CATALOG_OID,),
+        parameter_types=(),
+        routine="",
+        parameter_names=(),
+    )
     state = BindState(scope, EXPRESSIONS, _NO_QUERIES)
     return _bind(state, parse_expression(text), table, rel, "stored expressions")
 
@@ -45,7 +51,11 @@ def _bind(
 
 def bind_stored_expression(text: str, table: ColumnedRelation, rel: int, scope: BindScope) -> Expr:
     """Bind canonical text over `table`, whose columns become `Var(rel, attnum - 1)`."""
-    state = BindState(replace(scope, path=(PG_CATALOG_OID,)), EXPRESSIONS, _NO_QUERIES)
+    state = BindState(
+        replace(scope, path=(PG_CATALOG_OID,), routine="", parameter_names=()),
+        EXPRESSIONS,
+        _NO_QUERIES,
+    )
     return _bind(state, parse_expression(text), table, rel, "stored expressions")
 
 

@@ -11,7 +11,7 @@ from heliosd.sql.bind.state import CteEntry, Level
 from heliosd.sql.bound import Cte, Query, RelColumn
 from heliosd.sql.bound.walk import output_columns
 from heliosd.sql.tree.base import Node
-from heliosd.sql.tree.modify import Modification
+from heliosd.sql.tree.modify import Merge, Modification
 from heliosd.sql.tree.query import (
     CommonTable,
     Materialized,
@@ -127,6 +127,8 @@ def _bind_table(level: Level, table: CommonTable, *, recursive: bool) -> CteEntr
                 "WITH clause containing a data-modifying statement must be at the top level",
                 position=table.position,
             )
+        if isinstance(tree, Merge):
+            raise SqlError("0A000", "MERGE not supported in WITH query", position=tree.position)
         query: Query | Insert | Update | Delete = level.query(tree)
         entry.modifies = True
         outputs = tuple(

@@ -426,8 +426,7 @@ class Update:
 
 @node
 class Delete:
-    """DELETE. `rel` is the row; `using` the other rels; `guard`, `check_as`, `reads`: as in Update.
-    """
+    """DELETE. `rel` is the row; `using` the other rels; `guard`, `check_as`, `reads`: as in Update."""
 
     table: Table
     rel: int
@@ -439,6 +438,37 @@ class Delete:
     guard: tuple[Expr, ...] = ()
     check_as: int = 0
     reads: bool = False
+
+
+@node
+class MergeWhen:
+    """One WHEN of a MERGE. `action`: update, insert, delete or nothing.
+
+    update: `assignments` over the old row (`Merge.rel`) and the source. insert: `row` over the
+    source; `written` are the columns it gives. `generated` are over the new row (`Merge.new_rel`).
+    """
+
+    matched: bool
+    condition: Expr | None
+    action: str
+    assignments: tuple[Assignment, ...] = ()
+    row: tuple[Expr, ...] = ()
+    generated: tuple[Assignment, ...] = ()
+    written: tuple[int, ...] = ()
+
+
+@node
+class Merge:
+    """MERGE. `rel` is the target's old row, `new_rel` its new one; `condition` joins the source."""
+
+    table: Table
+    rel: int
+    new_rel: int
+    alias: str
+    source: FromItem
+    condition: Expr
+    whens: tuple[MergeWhen, ...]
+    ctes: tuple[Cte, ...] = ()
 
 
 # The statement -----------------------------------------------------------------------------------
@@ -470,7 +500,7 @@ class BoundStatement:
     rel number: planning may make more. `settings` names the settings that binding looked at.
     """
 
-    statement: Query | Insert | Update | Delete
+    statement: Query | Insert | Update | Delete | Merge
     columns: tuple[ResultColumn, ...]
     parameter_types: tuple[int, ...]
     privileges: tuple[Privilege, ...]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.types.builtin import TYPES
-from heliosd.types.quoting import quote_qualified
+from heliosd.types.oids import FIRST_NORMAL_OID
+from heliosd.types.quoting import quote_identifier, quote_qualified
 from heliosd.types.styles import DEFAULT_STYLES, Styles
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ class TextContext:
     """Stands in for a session where constants are written: canonical styles, so that the text reads
     the same everywhere. `catalog` shows reg* values; None: as numbers."""
 
-    def __init__(
-        self, catalog: CatalogLookup | None = None, types: TypeRegistry = TYPES
-    ) -> None:
+    def __init__(self, catalog: CatalogLookup | None = None, types: TypeRegistry = TYPES) -> None:
         self._catalog = catalog
         self._types = types
         self.styles: Styles = DEFAULT_STYLES
@@ -44,6 +43,16 @@ class TextContext:
         if known.name.startswith("reg") and self._catalog is None:
             return str(value)
         return known.output(value, self)  # type: ignore[arg-type]
+
+    def function_name(self, function: Any) -> str:
+        """A function's name, with its schema where a user made it and the path does not find it."""
+        name = quote_identifier(function.name)
+        if function.oid < FIRST_NORMAL_OID or self._catalog is None:
+            return name
+        if self._catalog.is_visible("function", function.oid):
+            return name
+        found = self._catalog.find_name("function", function.oid)
+        return name if found is None else quote_qualified(*found)
 
     def type_name(self, oid: int, typmod: int = -1) -> str:
         """As format_type() shows it."""

@@ -174,7 +174,7 @@ class ExpressionWriter:
                 return syntax(arguments)
         if node.variadic and arguments:
             arguments[-1] = "VARIADIC " + arguments[-1]
-        return f"{function_name(target.name)}({', '.join(arguments)})"
+        return f"{self.context.function_name(target)}({', '.join(arguments)})"
 
     def operator(self, name: str, node: Call) -> str:
         arguments = node.arguments
@@ -412,7 +412,8 @@ def _session_value(_w: ExpressionWriter, node: SessionValue) -> str:
 
 
 def _set_returning(w: ExpressionWriter, node: SetReturningCall) -> str:
-    return f"{function_name(node.function.name)}({', '.join(w.all(node.arguments))})"
+    name = w.context.function_name(node.function)
+    return f"{name}({', '.join(w.all(node.arguments))})"
 
 
 _WRITERS: Final[Mapping[type, Callable[[ExpressionWriter, Any], str]]] = MappingProxyType(

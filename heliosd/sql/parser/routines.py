@@ -73,15 +73,17 @@ class RoutineParser(RoleParser):
         options = self._function_options(create=True)
         body: tuple[Statement, ...] | None = None
         atomic = False
+        start = self.starts[self.index]
         if self.kind == "return":
             body = (self.return_statement(),)
         elif self.kind == "begin":
             self.expect_words("begin", "atomic")
             atomic = True
             body = self._atomic_body()
+        text = "" if body is None else self.tokens.text[start : self.tokens.ends[self.index - 1]]
         return CreateFunction(
             position, name, parameters, returns, options, procedure, or_replace, table, body,
-            atomic,
+            atomic, text,
         )  # fmt: skip
 
     def _table_columns(self) -> tuple[FunctionParameter, ...]:

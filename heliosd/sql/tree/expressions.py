@@ -229,7 +229,7 @@ class FunctionCall(Expression):
     COLLATION FOR, ESCAPE and XMLEXISTS arrive as calls of `("pg_catalog", ...)`, arguments in
     the function's order, with `sql_syntax` set. `star` is `f(*)`. `over` is a window's
     definition or its name. `within_group`: `order_by` is that of WITHIN GROUP. `variadic`: the
-    last argument has VARIADIC before it.
+    last argument has VARIADIC before it. `is_call`: what CALL names: a procedure.
     """
 
     name: tuple[str, ...]
@@ -242,6 +242,7 @@ class FunctionCall(Expression):
     filter: Expression | None = None
     over: WindowDefinition | None = None
     sql_syntax: bool = False
+    is_call: bool = False
 
 
 @node

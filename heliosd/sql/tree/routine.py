@@ -134,6 +134,7 @@ class CreateFunction(Statement):
     returns_table: bool = False
     body: tuple[Statement, ...] | None = None
     body_atomic: bool = False
+    body_text: str = ""
 
 
 @node
