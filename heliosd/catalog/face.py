@@ -32,6 +32,7 @@ from heliosd.catalog.objects import (
     TypeObject,
     View,
 )
+from heliosd.catalog.row_security import is_restricted
 from heliosd.catalog.routine_text import (
     routine_arguments,
     routine_definition,
@@ -350,6 +351,10 @@ class CatalogFace:
         return holdings.membership(self._catalog, role, of_role, mode)
 
     # -- the rest ----------------------------------------------------------------------------
+
+    def has_row_security(self, role: int, relation: int) -> bool:
+        found = self._catalog.by_oid(relation)
+        return isinstance(found, Table) and is_restricted(self._catalog, role, found)
 
     def column_number(self, relation: int, name: str) -> int | None:
         found = self._catalog.by_oid(relation)

@@ -279,5 +279,10 @@ for _of in ("name", "oid"):
 
 @forms.function("row_security_active(oid)", needs_context=True)
 def row_security_active(ctx: EvalContext, table: int) -> bool:
-    """No table has row security yet (CREATE POLICY is refused)."""
-    return False
+    """Whether policies decide what the current role sees of the table."""
+    return ctx.catalog.has_row_security(ctx.current_role_oid, table)
+
+
+@forms.function("row_security_active(text)", needs_context=True)
+def row_security_active_name(ctx: EvalContext, table: str) -> bool:
+    return row_security_active(ctx, _relation(ctx, table))

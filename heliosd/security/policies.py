@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from heliosd.catalog import acl
-from heliosd.catalog.objects import PUBLIC_ROLE, Policy, Role, Table
+from heliosd.catalog.objects import PUBLIC_ROLE, Policy, Table
+from heliosd.catalog.row_security import is_restricted
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 
 if TYPE_CHECKING:
@@ -32,16 +33,6 @@ class Condition:
 
     texts: tuple[str, ...]
     policy: str = ""
-
-
-def is_restricted(catalog: Catalog, role: int, table: Table) -> bool:
-    """Whether policies decide what `role` sees of the table."""
-    if not table.row_security or acl.is_superuser(catalog, role):
-        return False
-    found = catalog.of_kind(Role, role)
-    if found is not None and found.bypass_rls:
-        return False
-    return table.force_row_security or not acl.is_owner(catalog, role, table)
 
 
 def require_row_security(catalog: Catalog, role: int, table: Table, *, enabled: bool) -> bool:

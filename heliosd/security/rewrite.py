@@ -22,6 +22,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import Table
+from heliosd.catalog.row_security import is_restricted
+from heliosd.errors import SqlError
 from heliosd.errors import SqlError, not_supported
 from heliosd.security.masks import apply_masks
 from heliosd.security.policies import (
@@ -30,7 +32,6 @@ from heliosd.security.policies import (
     Command,
     Condition,
     applicable,
-    is_restricted,
     require_row_security,
 )
 from heliosd.sql.bind.policies import PolicyBinder

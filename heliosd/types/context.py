@@ -69,6 +69,10 @@ class CatalogLookup(Protocol):
         """`mode` "MEMBER", "USAGE", "SET", or "... WITH ADMIN OPTION"."""
         ...
 
+    def has_row_security(self, role: int, relation: int) -> bool:
+        """Whether policies decide what the role sees of the table."""
+        ...
+
     def column_number(self, relation: int, name: str) -> int | None:
         """The attribute number of a column."""
         ...

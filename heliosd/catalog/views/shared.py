@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from heliosd.catalog.acl import is_superuser
 from heliosd.catalog.objects import (
     BOOTSTRAP_ROLE_OID,
+    PUBLIC_ROLE,
     CatalogObject,
     Database,
     IndexRelation,
@@ -15,6 +16,7 @@ from heliosd.catalog.objects import (
     Role,
     Schema,
     SystemView,
+    Table,
 )
 from heliosd.catalog.views.declare import Row, catalog_view
 from heliosd.catalog.views.values import (
@@ -22,6 +24,7 @@ from heliosd.catalog.views.values import (
     PG_AUTHID,
     PG_CLASS,
     PG_DATABASE,
+    PG_POLICY,
     acl_array,
     array,
 )

@@ -16,6 +16,7 @@ from heliosd.execute.copy.unload import unload
 from heliosd.execute.program import CommandResult
 from heliosd.execute.utility.names import current_role_oid, lock_relation, missing_relation
 from heliosd.execute.utility.registry import runs
+from heliosd.security.policies import require_row_security
 from heliosd.sql.tree import (
     ColumnRef,
     Copy,
@@ -62,6 +63,7 @@ def _copy_from(statement: Copy, options: CopyOptions, session: SessionServices) 
     table = _target_table(session, statement.relation)
     columns = _columns(table, statement.columns)
     _check_insert(session, table, columns)
+    _refuse_policies(session, table)
     if session.settings.get("transaction_read_only") == "on":
         raise SqlError("25006", "cannot execute COPY FROM in a read-only transaction")
     return load(session, table, columns, options, statement.where)
@@ -110,6 +112,16 @@ def _check_insert(session: SessionServices, table: Table, columns: Sequence[Colu
     for column in columns:
         if not acl.has_column_privilege(session.catalog, role, table, column, acl.INSERT):
             raise SqlError("42501", f"permission denied for table {table.name}")
+
+
+def _refuse_policies(session: SessionServices, table: Table) -> None:
+    """Rows that come by COPY would pass no policy."""
+    role, enabled = current_role_oid(session), session.settings.get("row_security") != "off"
+    if require_row_security(session.catalog, role, table, enabled=enabled):
+        raise SqlError(
+            "0A000", "COPY FROM not supported with row-level security",
+            hint="Use INSERT statements instead.",
+        )  # fmt: skip
 
 
 # -- TO -------------------------------------------------------------------------------------------
