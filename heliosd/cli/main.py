@@ -6,10 +6,16 @@ import argparse
 import sys
 from typing import Final
 
-from heliosd.cli import check, config, debug, serve
+from heliosd.cli import check, config, debug, reset_password, serve
 from heliosd.settings.sources import ConfigurationError
 
-COMMANDS: Final = {"serve": serve, "config": config, "check": check, "debug": debug}
+COMMANDS: Final = {
+    "serve": serve,
+    "config": config,
+    "check": check,
+    "debug": debug,
+    "reset-password": reset_password,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from helios_protocol.startup import split_options
-from heliosd.catalog.objects import Database, Role
+from heliosd.catalog.objects import BOOTSTRAP_ROLE_OID, Database, Role
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 from heliosd.session.state import SessionState
 from heliosd.settings.registry import SettingContext
@@ -32,28 +32,51 @@ class Login:
 def start_settings(session: SessionState, login: Login) -> None:
     """Put the login's settings in force: they are what RESET returns to.
 
-    The weakest first: the database's, the role's, the role's in this database, the client's.
-    Raises what a wrong value raises; unknown names of the client are 42704.
+    The weakest first: those of all roles, the database's, the role's, the role's in this database,
+    the client's. Of the stored ones a wrong value is left out with a warning, so that it locks
+    nobody out; the client's raises (42704 for an unknown name).
     """
     state = session.settings_state
     state.force(SessionSettings.session_authorization, login.role.name)
     state.force(SessionSettings.is_superuser, login.role.superuser)
-    role = ""
-    for name, value in _defaults(login):
+    stored_role = wished_role = ""
+    for name, value in _defaults(session, login):
         if name.lower() == "role":
-            role = value
+            stored_role = value
         else:
-            state.set_base(name, value)
+            _set_stored(session, name, value)
     for name, value in _wishes(login.parameters):
         _check_wish(session, login.role, name)
         if name.lower() == "role":
-            role = value
+            wished_role = value
         else:
             state.set_base(name, value)
     session.refresh()
-    if role and role != "none":
-        # by the way that checks membership: a start-up packet must not become somebody else
-        session.set_role(role)
+    # by the way that checks membership: a start-up packet must not become somebody else
+    if wished_role:
+        if wished_role != "none":
+            session.start_role = wished_role
+            session.set_role(wished_role)
+    elif stored_role and stored_role != "none":
+        try:
+            session.set_role(stored_role)
+            session.start_role = stored_role
+        except SqlError as error:
+            _warn(session, error)
+
+
+def _set_stored(session: SessionState, name: str, value: str) -> None:
+    try:
+        session.settings_state.set_base(name, value)
+    except SqlError as error:
+        _warn(session, error)
+
+
+def _warn(session: SessionState, error: SqlError) -> None:
+    session.notice(
+        error.message, severity="WARNING", sqlstate=error.sqlstate, detail=error.detail,
+        hint=error.hint,
+    )  # fmt: skip
 
 
 def _check_wish(session: SessionState, role: Role, name: str) -> None:
@@ -65,7 +88,10 @@ def _check_wish(session: SessionState, role: Role, name: str) -> None:
         )
 
 
-def _defaults(login: Login) -> Iterator[tuple[str, str]]:
+def _defaults(session: SessionState, login: Login) -> Iterator[tuple[str, str]]:
+    holder = session.instance.catalog.state.objects.get(BOOTSTRAP_ROLE_OID)
+    if isinstance(holder, Role):
+        yield from holder.settings_of_all
     yield from login.database.settings
     yield from login.role.settings
     for database, name, value in login.role.database_settings:

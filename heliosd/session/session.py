@@ -134,7 +134,8 @@ class Session(LinkedSession):
         self.instance.backends.add(self)
         # The start-up's own changes are covered by the full list.
         self.reports.clear()
-        self.output.parts[:] = [final, AUTHENTICATION_OK]
+        warnings = self.output.parts[1:]
+        self.output.parts[:] = [final, AUTHENTICATION_OK, *warnings]
         for name, shown in self.settings_state.reported():
             self.output.parts.append(encode(m.ParameterStatus(name, shown)))
         self.output.parts.append(encode(m.BackendKeyData(self.process_id, self.cancel_secret)))

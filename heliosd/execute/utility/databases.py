@@ -31,7 +31,7 @@ from heliosd.execute.utility.names import (
 )
 from heliosd.execute.utility.options import boolean_value
 from heliosd.execute.utility.registry import runs
-from heliosd.execute.utility.roles import changed_settings
+from heliosd.execute.utility.role_settings import changed_settings
 from heliosd.sql.tree.base import Option, RoleKind, RoleSpec
 from heliosd.sql.tree.define import (
     AlterDatabase,

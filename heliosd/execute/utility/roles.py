@@ -21,16 +21,13 @@ from heliosd.execute.utility.names import current_role_oid, resolve_role
 from heliosd.execute.utility.owned import role_dependencies
 from heliosd.execute.utility.passwords import PASSWORD_OPTIONS, with_password
 from heliosd.execute.utility.registry import runs
-from heliosd.execute.utility.settings import setting_text
 from heliosd.sql.tree.base import Option, RoleKind, RoleSpec
 from heliosd.sql.tree.define import (
     AlterRole,
-    AlterRoleSet,
     CreateRole,
     DropRole,
     RoleWord,
 )
-from heliosd.sql.tree.utility import SetKind, SetVariable
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
@@ -166,51 +163,6 @@ def _check_may_alter(me: Role, role: Role, options: dict[str, Any]) -> None:
     only_password = set(options) <= PASSWORD_OPTIONS
     if not me.create_role and not (only_password and me.oid == role.oid):
         raise SqlError("42501", "permission denied")
-
-
-@runs(AlterRoleSet, tag="ALTER ROLE", writes=True, audit="role")
-def alter_role_set(statement: AlterRoleSet, session: SessionServices) -> None:
-    """ALTER ROLE role [IN DATABASE d] SET name = value | RESET name | RESET ALL."""
-    me = _current(session)
-    if statement.role is None:
-        raise SqlError("0A000", "ALTER ROLE ALL SET is not supported")
-    role = locked_role(session, resolve_role(session, statement.role))
-    may = me.superuser or me.oid == role.oid or (me.create_role and not role.superuser)
-    if not may:
-        raise SqlError("42501", "permission denied")
-    if statement.database is None:
-        changed = replace(
-            role, settings=changed_settings(session, role.settings, statement.variable)
-        )
-    else:
-        database = session.catalog.database_named(statement.database)
-        if database is None:
-            raise SqlError("3D000", f'database "{statement.database}" does not exist')
-        mine = tuple((n, v) for oid, n, v in role.database_settings if oid == database.oid)
-        others = tuple(x for x in role.database_settings if x[0] != database.oid)
-        kept = changed_settings(session, mine, statement.variable)
-        changed = replace(
-            role, database_settings=(*others, *((database.oid, n, v) for n, v in kept))
-        )
-    session.catalog_edit().replace(role, changed)
-
-
-def changed_settings(
-    session: SessionServices, settings: tuple[tuple[str, str], ...], variable: SetVariable
-) -> tuple[tuple[str, str], ...]:
-    """A role's or database's settings after ... SET or RESET; 42704 for an unknown name."""
-    kept = dict(settings)
-    match variable.kind:
-        case SetKind.RESET_ALL:
-            return ()
-        case SetKind.RESET | SetKind.DEFAULT:
-            kept.pop(variable.name, None)
-        case SetKind.CURRENT:
-            kept[variable.name] = session.settings.get(variable.name)
-        case SetKind.VALUE:
-            session.settings.get(variable.name)
-            kept[variable.name] = setting_text(variable)
-    return tuple(kept.items())
 
 
 # -- DROP -----------------------------------------------------------------------------------------
