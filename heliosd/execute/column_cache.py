@@ -182,7 +182,15 @@ def _assembled(wanted: ColumnTable, parts: Sequence[tuple[int, list[Any]]]) -> A
         return pa.table({"c": pa.array(np.zeros(count, dtype="i1"))})
     columns = {}
     for number, column in enumerate(wanted.columns):
-        kind = column_cut.arrow_type(column)
         chunks = [arrays[number] for rows, arrays in parts if rows]
+        words = [pa.types.is_dictionary(chunk.type) for chunk in chunks]
+        kind = column_cut.arrow_type(column)
+        if chunks and all(words):
+            kind = chunks[0].type
+        elif any(words):
+            chunks = [
+                chunk.dictionary_decode() if is_words else chunk
+                for chunk, is_words in zip(chunks, words, strict=True)
+            ]
         columns[f"c{column.slot}"] = pa.chunked_array(chunks, type=kind)
     return pa.table(columns)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _NUMPY: Final = {"?": "?", "h": "<i2", "i": "<i4", "q": "<i8", "f": "<f4", "d": "<f8", "u": "V16"}
 _MASKS: Final = {"B": "u1", "H": "<u2", "I": "<u4", "Q": "<u8"}
 DECIMAL64_DIGITS: Final = 18
+SAMPLE_ROWS: Final = 1000
+WORDS_MAX: Final = 100
+"""Different texts in a group that is kept as a dictionary (its indexes are bytes)."""
 
 
 class NotPlain(Exception):  # not a failure: rows are read instead
@@ -99,9 +102,21 @@ def _column(group: PackedGroup, records: Any, base: Any, column: TableColumn) ->
             nulls = None
     if group.layout.shapes[column.slot] in "tb":
         text = _texts(records, column.slot, group.heap, base, nulls)
-        return text if column.type != forms.NUMERIC else _decimals(text, column)
+        return as_words(text) if column.type != forms.NUMERIC else _decimals(text, column)
     values = np.ascontiguousarray(records[f"c{column.slot}"])
     return pa.array(values, mask=nulls)
+
+
+def as_words(texts: Any) -> Any:
+    """Texts of few different values as a dictionary: comparing and grouping then cost half."""
+    import pyarrow as pa
+
+    if len(texts.slice(0, SAMPLE_ROWS).unique()) > WORDS_MAX // 2:
+        return texts
+    encoded = texts.dictionary_encode()
+    if len(encoded.dictionary) > WORDS_MAX:
+        return texts
+    return pa.DictionaryArray.from_arrays(encoded.indices.cast(pa.int8()), encoded.dictionary)
 
 
 def _decimals(texts: Any, column: TableColumn) -> Any:
@@ -162,7 +177,8 @@ def from_rows(rows: Sequence[tuple[Any, ...]], columns: Sequence[TableColumn]) -
             texts = [None if v is None else str(v, "ascii") for v in values]
             arrays.append(_decimals(pa.array(texts, pa.string()), column))
         else:
-            arrays.append(pa.array(values, arrow_type(column)))
+            array = pa.array(values, arrow_type(column))
+            arrays.append(as_words(array) if pa.types.is_string(array.type) else array)
     return arrays
 
 

@@ -494,6 +494,7 @@ _PLANS: Final[Mapping[type, Callable[[ColumnPlans, Any], Source]]] = {
     nodes.CteScan: _cte_scan,
     nodes.ValuesScan: _values,
     nodes.Filter: _filter,
+    nodes.Guard: _filter,
     nodes.Project: _project,
     nodes.Join: _join,
     nodes.Aggregate: _aggregate,

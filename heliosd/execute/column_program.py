@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from heliosd.execute.program import Row
     from heliosd.plan.columns import ColumnKey
     from heliosd.plan.nodes import Plan
+    from heliosd.plan.physical import ColumnScan
     from heliosd.sql.bound import Expr
 
 STREAMED_ROWS: Final = 50_000.0
@@ -91,6 +92,15 @@ class ColumnProgram:
             return
         engine.fallbacks += 1
         yield from fallback
+
+
+def column_sql(node: ColumnScan) -> str:
+    """A column program's SQL as EXPLAIN (VERBOSE) shows it: with something for its arguments."""
+    try:
+        plans = ColumnPlans(Arguments())
+        return plans.query(node.subplan.plan, ()).sql
+    except NotInColumns:
+        return ""
 
 
 def late_error(text: str) -> SqlError:

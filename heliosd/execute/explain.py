@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
 from heliosd.catalog.objects import SystemView, Table
+from heliosd.execute.column_program import column_sql
 from heliosd.plan import physical as p
 from heliosd.plan.columns import node_expressions
 from heliosd.plan.join_order import as_predicate
@@ -49,6 +50,7 @@ class Options:
     format: str = "text"
 
 
+_VERBOSE: Final = frozenset({"Output", "Column Program"})
 _JOIN_WORDS: Final[Mapping[JoinKind, str]] = {
     JoinKind.INNER: "",
     JoinKind.LEFT: " Left",
@@ -130,6 +132,7 @@ class Describer:
                 shown = self.describe(node.rows)
                 over = Shown("Custom Scan", estimate, " (Columns)")
                 over.below.append(("", shown))
+                over.details["Column Program"] = column_sql(node)
                 return over
             case p.CountRows():
                 return Shown("Aggregate", estimate, f" on {node.table.alias} (from tree)")
@@ -326,7 +329,7 @@ def _text(shown: Shown, options: Options, lines: list[str], column: int) -> None
     lines.append(line)
     inner = " " * (column + 2)
     for key, value in shown.details.items():
-        if key == "Output" and not options.verbose:
+        if key in _VERBOSE and not options.verbose:
             continue
         text = ", ".join(value) if isinstance(value, list) else value
         lines.append(f"{inner}{key}: {text}")
@@ -361,7 +364,7 @@ def as_document(shown: Shown, options: Options) -> dict[str, Any]:
         found["Actual Rows"] = shown.rows or 0
         found["Actual Loops"] = shown.loops if shown.rows is not None else 0
     for key, value in shown.details.items():
-        if key != "Output" or options.verbose:
+        if key not in _VERBOSE or options.verbose:
             found[key] = value
     if shown.below:
         plans = []

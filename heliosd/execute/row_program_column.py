@@ -18,7 +18,9 @@ from heliosd.execute.row_program import (
 )
 from heliosd.execute.row_program_scan import use_check
 from heliosd.plan.columns import columns_of
+from heliosd.plan.nodes import Guard, Plan, Project
 from heliosd.plan.physical import ColumnScan
+from heliosd.plan.walk import all_plans
 
 
 def produce_column_scan(
@@ -32,7 +34,7 @@ def produce_column_scan(
         node.subplan.plan,
         node.subplan.arguments,
         [key for key, _ in keys],
-        streams=node.estimate.rows > STREAMED_ROWS,
+        streams=node.estimate.rows > STREAMED_ROWS and not is_guarded(node.subplan.plan),
     )
     writer = flow.writer
     use_check(writer)
@@ -45,6 +47,14 @@ def produce_column_scan(
             consume(flow.plus(columns))
         if flow.flush is not None:
             flow.flush()
+
+
+def is_guarded(plan: Plan) -> bool:
+    """Whether rows are hidden in it: then no error may tell of them, and errors that come before
+    the first row are never shown: the rows form runs."""
+    return any(
+        isinstance(item, Guard) or getattr(item, "barrier", False) for item in all_plans(plan)
+    )
 
 
 def _arguments(c: ProgramCompiler, node: ColumnScan, flow: Flow) -> str:

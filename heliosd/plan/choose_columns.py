@@ -38,6 +38,7 @@ _CHANGES: Final = (logical.LockRows, logical.UpdateRows, logical.DeleteRows)
 _ROOTS: Final = (
     logical.Scan,
     logical.Filter,
+    logical.Guard,
     logical.Project,
     logical.Join,
     logical.Aggregate,

@@ -24,6 +24,7 @@ from heliosd.plan.planner import (
     Wish,
     has_subplan,
 )
+from heliosd.plan.selectivity import join_selectivity
 from heliosd.sql.bound import Expr
 
 
@@ -68,7 +69,9 @@ def _join_parts(
         every = (*predicates, *(as_predicate(k) for k in keys))
         options.append(_loop(planner, kind, left, right, every, lateral=True))
     else:
-        lookup = lookup_side(planner, right_plan, keys, predicates)
+        lookup = None
+        if not any(has_subplan(p) for p in predicates):
+            lookup = lookup_side(planner, right_plan, keys, predicates)
         if lookup is not None and kind not in (JoinKind.FULL, JoinKind.NULL_AWARE_ANTI):
             options.append(_loop(planner, kind, left, lookup, (), lateral=True))
         right = planner.choose(right_plan)
@@ -115,7 +118,7 @@ def _loop(
     lateral: bool,
 ) -> Physical:
     one, two = left.estimate, right.estimate
-    share = planner.fraction(predicates)
+    share = join_selectivity(predicates, planner.facts)
     pairs = max(one.rows, 1.0) * max(two.rows, 0.0)
     if lateral:
         cost = one.cost + max(one.rows, 1.0) * two.cost
@@ -138,7 +141,7 @@ def _hash_join(
     predicates: tuple[Expr, ...],
 ) -> Physical:
     one, two = left.estimate, right.estimate
-    share = planner.fraction(predicates)
+    share = join_selectivity(predicates, planner.facts)
     for key in keys:
         share *= 1.0 / max(
             planner.facts.distinct(key.left, one.rows),
@@ -202,10 +205,12 @@ def _inner_joins(planner: Planner, plan: logical.Join, wish: Wish) -> Physical:
             )
         options: list[Physical] = []
         if right.plan is not None:
-            lookup = looked_up(right, keys, rest)
+            plain = tuple(p for p in rest if not has_subplan(p))
+            late = tuple(p for p in rest if has_subplan(p))
+            lookup = looked_up(right, keys, plain)
             if lookup is not None:
                 options.append(
-                    _loop(planner, JoinKind.INNER, left.physical, lookup, (), lateral=True)
+                    _loop(planner, JoinKind.INNER, left.physical, lookup, late, lateral=True)
                 )
         if keys:
             options.append(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from heliosd.plan.columns import expression_rels
 from heliosd.plan.nodes import SubPlan
 from heliosd.sql.bound import (
     And,
@@ -40,6 +41,7 @@ OTHER_DEFAULT: Final = 0.25
 DISTINCT_DEFAULT: Final = 200.0
 
 RANGES: Final = frozenset({"<", "<=", ">", ">="})
+BPCHAR: Final = 1042
 _MATCHES: Final = frozenset({"~~", "~~*", "~", "~*"})
 
 
@@ -122,6 +124,39 @@ def selectivity(predicates: Iterable[Expr], facts: Facts) -> float:
     return max(0.0, min(1.0, fraction))
 
 
+def join_selectivity(predicates: Iterable[Expr], facts: Facts) -> float:
+    """As `selectivity`, for conditions of a join: what an OR says about each side alone was put
+    into the scans before (`logical._of_one_rel`) and does not count again."""
+    fraction = 1.0
+    for predicate in predicates:
+        share = selectivity((predicate,), facts)
+        if isinstance(predicate, Or):
+            for implied in _implied_shares(predicate, facts):
+                share /= max(implied, share, 1e-9)
+        fraction *= min(share, 1.0)
+    return fraction
+
+
+def _implied_shares(predicate: Or, facts: Facts) -> list[float]:
+    """Per rel that every alternative restricts by itself: what is left by that."""
+    by_rel: list[dict[int, list[Expr]]] = []
+    for alternative in predicate.arguments:
+        found: dict[int, list[Expr]] = {}
+        parts = alternative.arguments if isinstance(alternative, And) else (alternative,)
+        for part in parts:
+            rels = expression_rels(part)
+            if len(rels) == 1:
+                found.setdefault(next(iter(rels)), []).append(part)
+        by_rel.append(found)
+    shares = []
+    for rel in set(by_rel[0]).intersection(*by_rel[1:]):
+        missing = 1.0
+        for found in by_rel:
+            missing *= 1.0 - selectivity(found[rel], facts)
+        shares.append(1.0 - missing)
+    return shares
+
+
 def _one(predicate: Expr, facts: Facts) -> float:
     match predicate:
         case Const():
@@ -142,8 +177,8 @@ def _one(predicate: Expr, facts: Facts) -> float:
         case BooleanTest() | SubPlan():
             return BOOLEAN_DEFAULT
         case InList():
-            each = _equal(predicate.argument, None, facts)
-            share = min(1.0, each * len(predicate.items))
+            each = [_equal(predicate.argument, item, facts) for item in predicate.items]
+            share = min(1.0, sum(each))
             return 1.0 - share if predicate.negated else share
         case ArrayTest():
             if predicate.all or predicate.operator.name != "=":
@@ -188,15 +223,27 @@ def _equal(left: Expr, right: Expr | None, facts: Facts) -> float:
     if known.unique:
         return 1.0 / max(known.rows, 1.0)
     statistics = known.statistics
-    if statistics is not None and statistics.common_values:
-        if isinstance(right, Const) and right.value in statistics.common_values:
-            return statistics.common_frequencies[statistics.common_values.index(right.value)]
+    if statistics is not None and statistics.common_values and isinstance(right, Const):
+        common = _common_frequency(statistics, right)
+        if common is not None:
+            return common
         rest = 1.0 - sum(statistics.common_frequencies) - statistics.null_fraction
         others = max(1.0, known.distinct - len(statistics.common_values))
         return max(rest, 0.0) / others
     if known.distinct:
         return (1.0 - known.null_fraction) / max(known.distinct, 1.0)
     return min(EQUAL_DEFAULT, 10.0 / max(known.rows, 10.0))
+
+
+def _common_frequency(statistics: ColumnStatistics, wanted: Const) -> float | None:
+    """How frequent a most common value is; None when it is not one of them."""
+    value, values = wanted.value, statistics.common_values
+    if wanted.type == BPCHAR and isinstance(value, str):
+        value = value.rstrip(" ")
+        values = tuple(v.rstrip(" ") for v in values)
+    if value not in values:
+        return None
+    return statistics.common_frequencies[values.index(value)]
 
 
 def _range(name: str, left: Expr, right: Expr, facts: Facts) -> float:
