@@ -96,7 +96,7 @@ class World:
             tables.append(f"INSERT INTO {table} VALUES {rows}")
         kind = self._of(("", "WITH (security_invoker)"))
         tables.append(
-            f"CREATE VIEW wr_view {options} AS SELECT a, b, owner FROM wr_one WHERE a < 7"
+            f"CREATE VIEW wr_view {kind} AS SELECT a, b, owner FROM wr_one WHERE a < 7"
         )
         tables.append(
             "CREATE VIEW wr_sealed WITH (security_barrier) AS SELECT a, owner FROM wr_two "
