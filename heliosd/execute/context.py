@@ -339,3 +339,7 @@ class SessionServices(Protocol):
     def run_after_commit(self, action: Callable[[], None]) -> None:
         """Called on the loop's thread after this transaction's commit was published."""
         ...
+
+    def log_event(self, event: str, **fields: str | int) -> None:
+        """A line in the server's log: names and counts, never a value or a secret."""
+        ...

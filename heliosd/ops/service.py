@@ -139,6 +139,10 @@ class Service:
         made = make_first_objects(storage, self._data_dir, value(S.superuser), value(S.password))
         self._log.info("first start", superuser=made.superuser,
                        password_file=str(made.password_file or ""))  # fmt: skip
+        if made.password_flaw:
+            self._log.warning(
+                "the superuser's first password is weak; change it", reason=made.password_flaw
+            )
         if not value(S.encryption_key):
             self._log.warning(
                 "the encryption key rests beside the data; configure HELIOSDB_ENCRYPTION_KEY"

@@ -32,6 +32,7 @@ def with_password(session: SessionServices, role: Role, options: dict[str, Any])
         raise SqlError("42601", "RETAIN CURRENT PASSWORD needs PASSWORD with a new one")
     if "password" in options:
         role = _changed(session, role, options["password"], options.get("retainpassword"))
+        _log_after_commit(session, role.name)
     if "discardpassword" in options:
         role = replace(role, previous_verifier=None, previous_until=None)
     return role
@@ -64,6 +65,15 @@ def _changed(
         session.notice("empty string is not a valid password, clearing password")
         return without_password(role)
     return changed
+
+
+def _log_after_commit(session: SessionServices, role: str) -> None:
+    by = session.session_role
+    session.run_after_commit(
+        lambda: session.log_event(
+            "password.changed", message=f"User {role} password changed", role=role, by=by
+        )
+    )
 
 
 def _value(session: SessionServices, setting: Setting[Any]) -> Any:
