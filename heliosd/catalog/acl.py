@@ -30,6 +30,7 @@ from heliosd.catalog.objects import (
     CatalogObject,
     Column,
     ColumnedRelation,
+    Routine,
     Schema,
     SystemView,
     Table,
@@ -109,6 +110,8 @@ def kind_words(obj: CatalogObject) -> str:
     """`permission denied for {kind_words} {name}`."""
     if isinstance(obj, SystemView) and obj.kind == "v":
         return "view"
+    if isinstance(obj, Routine) and obj.kind == "p":
+        return "procedure"
     return KINDS[kind_of(type(obj))].words
 
 

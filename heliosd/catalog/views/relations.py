@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from heliosd.catalog.acl import current_acl
 from heliosd.catalog.objects import (
+    Acl,
     Column,
     ColumnedRelation,
     Constraint,
@@ -99,7 +101,7 @@ def pg_class(ctx: ViewContext) -> Iterator[Row]:
             0,
             BOOTSTRAP_XID if kind == "r" else 0,
             1 if kind == "r" else 0,
-            acl_array(relation.acl, catalog),
+            acl_array(_shown_acl(catalog, relation), catalog),
             options_array(_options(relation)),
             None,
         )
@@ -115,6 +117,11 @@ def _composite_class(made: TypeObject) -> Row:
         False, False, "p", "c", len(made.columns), 0, False, False, False, False, False, True,
         "n", False, 0, 0, 0, None, None, None,
     )  # fmt: skip
+
+
+def _shown_acl(catalog: Catalog, relation: Relation) -> Acl:
+    """Of a system relation, what initdb granted; NULL for any other never granted on."""
+    return current_acl(catalog, relation) if isinstance(relation, SystemView) else relation.acl
 
 
 _SHARED: Final = frozenset(

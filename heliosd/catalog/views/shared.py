@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from heliosd.catalog.acl import is_superuser
+from heliosd.catalog.acl import current_acl, is_system_schema
 from heliosd.catalog.objects import (
     BOOTSTRAP_ROLE_OID,
     PUBLIC_ROLE,
+    Acl,
     CatalogObject,
     Database,
     IndexRelation,
@@ -28,7 +29,6 @@ from heliosd.catalog.views.values import (
     acl_array,
     array,
 )
-from heliosd.errors import SqlError
 
 if TYPE_CHECKING:
     from heliosd.catalog.views.context import ViewContext
@@ -44,19 +44,12 @@ def _roles(ctx: ViewContext) -> list[Role]:
     return sorted(ctx.catalog.objects(Role), key=lambda role: role.oid)
 
 
-def _refuse_unless_superuser(ctx: ViewContext, table: str) -> None:
-    """Verifiers are for superusers' eyes only (42501), as in PostgreSQL."""
-    if not is_superuser(ctx.catalog, ctx.evaluation.current_role_oid):
-        raise SqlError("42501", f"permission denied for {table}")
-
-
 def _config(settings: tuple[tuple[str, str], ...]) -> Array | None:
     return array(f"{name}={value}" for name, value in settings) if settings else None
 
 
 @catalog_view("pg_authid")
 def pg_authid(ctx: ViewContext) -> Iterator[Row]:
-    _refuse_unless_superuser(ctx, "table pg_authid")
     for role in _roles(ctx):
         yield (
             role.oid, role.name, role.superuser, role.inherit, role.create_role, role.create_db,
@@ -84,7 +77,6 @@ def pg_user(ctx: ViewContext) -> Iterator[Row]:
 
 @catalog_view("pg_shadow")
 def pg_shadow(ctx: ViewContext) -> Iterator[Row]:
-    _refuse_unless_superuser(ctx, "view pg_shadow")
     for role in _roles(ctx):
         if role.login:
             yield _user(role, role.verifier)
@@ -147,10 +139,19 @@ def pg_tablespace(_ctx: ViewContext) -> Iterator[Row]:
     yield (GLOBAL_TABLESPACE, "pg_global", BOOTSTRAP_ROLE_OID, None, None)
 
 
+def _schema_acl(ctx: ViewContext, schema: Schema) -> Acl:
+    return current_acl(ctx.catalog, schema) if is_system_schema(schema) else schema.acl
+
+
 @catalog_view("pg_namespace")
 def pg_namespace(ctx: ViewContext) -> Iterator[Row]:
     for schema in sorted(ctx.catalog.objects(Schema), key=lambda s: s.oid):
-        yield (schema.oid, schema.name, schema.owner, acl_array(schema.acl, ctx.catalog))
+        yield (
+            schema.oid,
+            schema.name,
+            schema.owner,
+            acl_array(_schema_acl(ctx, schema), ctx.catalog),
+        )
 
 
 @catalog_view("pg_shdescription")

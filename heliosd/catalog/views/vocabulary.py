@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from heliosd.catalog.built_in_acl import initial_function_acl, stored_acl
 from heliosd.catalog.objects import (
     BOOTSTRAP_ROLE_OID,
     C_COLLATION,
     DEFAULT_COLLATION,
     PG_CATALOG_OID,
+    BuiltInAcl,
     ColumnedRelation,
     Routine,
     Table,
@@ -33,6 +35,7 @@ from heliosd.types.range import BUILT_IN
 
 if TYPE_CHECKING:
     from heliosd.catalog.views.context import ViewContext
+    from heliosd.types.array import Array
 
 _ARRAY_SUBSCRIPT: Final = 6179
 _RAW_SUBSCRIPT: Final = 6180
@@ -49,8 +52,11 @@ def pg_type(ctx: ViewContext) -> Iterator[Row]:
     functions = {fact.name: oid for oid, fact in function_facts().items()}
     row_types = {fact.row_type: fact.oid for fact in relation_facts().values() if fact.row_type}
     known = {fact.oid for fact in type_facts().values()}
+    granted = {e.target: e.acl for e in ctx.catalog.objects(BuiltInAcl) if e.kind == "type"}
     for fact in type_facts().values():
-        yield _built_in(fact, functions, row_types)
+        row = _built_in(fact, functions, row_types)
+        items = granted.get(fact.oid)
+        yield row if items is None else (*row[:-1], acl_array(items, ctx.catalog))
     for made in ctx.catalog.objects(TypeObject):
         yield _user_made(ctx, made)
         if made.array_oid:
@@ -154,7 +160,10 @@ def _class_oid(ctx: ViewContext, type_oid: int) -> int:
 
 @catalog_view("pg_proc")
 def pg_proc(ctx: ViewContext) -> Iterator[Row]:
-    yield from _functions()
+    granted = {e.target: e.acl for e in ctx.catalog.objects(BuiltInAcl) if e.kind == "function"}
+    for row in _functions():
+        items = granted.get(row[0]) or initial_function_acl(row[0])
+        yield row if items is None else (*row[:-1], acl_array(items, ctx.catalog))
     for routine in ctx.catalog.objects(Routine):
         yield _routine(ctx, routine)
 
@@ -285,11 +294,16 @@ def pg_am(_ctx: ViewContext) -> Iterator[Row]:
     yield (3580, "brin", 335, "i")
 
 
+def _granted(ctx: ViewContext, kind: str, oid: int) -> Array | None:
+    """What was granted on a built-in thing; NULL while its defaults hold."""
+    return acl_array(stored_acl(ctx.catalog, kind, oid), ctx.catalog)
+
+
 @catalog_view("pg_language")
-def pg_language(_ctx: ViewContext) -> Iterator[Row]:
+def pg_language(ctx: ViewContext) -> Iterator[Row]:
     yield (12, "internal", BOOTSTRAP_ROLE_OID, False, False, 0, 0, 2246, None)
     yield (13, "c", BOOTSTRAP_ROLE_OID, False, False, 0, 0, 2247, None)
-    yield (14, "sql", BOOTSTRAP_ROLE_OID, False, True, 0, 0, 2248, None)
+    yield (14, "sql", BOOTSTRAP_ROLE_OID, False, True, 0, 0, 2248, _granted(ctx, "language", 14))
 
 
 @catalog_view("pg_collation")

@@ -29,6 +29,7 @@ from heliosd.execute.utility.columns import (
 )
 from heliosd.execute.utility.drop import drop_parts
 from heliosd.execute.utility.evaluate import evaluate_as, type_name
+from heliosd.execute.utility.names import require_usage
 from heliosd.execute.utility.physical import key_kind, shape
 from heliosd.execute.utility.rewrite import contains_nulls, fresh_snapshot, rewrite_table
 from heliosd.execute.utility.sequences import (
@@ -251,8 +252,9 @@ def change_type(session: SessionServices, oid: int, command: tree.AlterColumnTyp
     column = existing_column(table, command.name)
     scope = session.bind_scope()
     type_oid, typmod = resolve_type_name(
-        scope.catalog, scope.resolver.types, scope.path, command.type
+        scope.catalog, scope.resolver.types, scope.path, command.type, role=scope.role
     )
+    require_usage(session, type_oid)
     changed = replace(
         column,
         type_oid=type_oid,

@@ -61,7 +61,7 @@ def define_column(
         type_oid, typmod = serial, -1
     else:
         type_oid, typmod = resolve_type_name(
-            scope.catalog, scope.resolver.types, scope.path, definition.type
+            scope.catalog, scope.resolver.types, scope.path, definition.type, role=scope.role
         )
         require_usage(session, type_oid)
     new = NewColumn(

@@ -29,15 +29,17 @@ from heliosd.execute.utility.names import (
     find_relation,
     lock_object,
     missing_relation,
+    require_schema_usage,
 )
-from heliosd.sql.bind.typenames import resolve_type_name
+from heliosd.execute.utility.routine_names import (
+    find_routine,
+    missing_routine,
+    reference_types,
+)
 from heliosd.sql.tree.base import (
-    FunctionParameter,
     ObjectKind,
     ObjectRef,
-    ParameterMode,
     QualifiedName,
-    TypeName,
 )
 from heliosd.types.facts import function_facts
 from heliosd.types.oids import OIDS
@@ -80,7 +82,7 @@ class Grantable:
         """`permission denied for {words} {name}`: GRANT calls every relation but sequences so."""
         if isinstance(self.obj, ColumnedRelation) and not isinstance(self.obj, SequenceObject):
             return "table"
-        return KINDS[self.kind].words
+        return KINDS[self.kind].words if self.obj is None else acl.kind_words(self.obj)
 
     def items(self, catalog: Catalog) -> tuple[AclItem, ...]:
         """The access list in force."""
@@ -149,7 +151,7 @@ def find_grantable(session: SessionServices, kind: ObjectKind, reference: Object
     """What `GRANT ... ON kind reference` means; the error of its kind when there is none."""
     catalog = session.catalog
     if kind in _ROUTINES:
-        return find_routine(session, kind, reference)
+        return find_function(session, kind, reference)
     match kind:
         case ObjectKind.TABLE | ObjectKind.SEQUENCE:
             return _relation(session, kind, reference)
@@ -192,6 +194,8 @@ def _relation(session: SessionServices, kind: ObjectKind, reference: ObjectRef) 
 
 def _type(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> Grantable:
     schema = reference.parts[-2] if len(reference.parts) > 1 else None
+    if schema is not None:
+        require_schema_usage(session, schema)
     made = session.catalog.user_type(schema, reference.name, session.search_path.schemas)
     shown = ".".join(reference.parts)
     if made is not None:
@@ -254,69 +258,30 @@ def _parameter(session: SessionServices, name: str) -> Grantable:
 # -- functions ------------------------------------------------------------------------------------
 
 
-def find_routine(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> Grantable:
+def find_function(session: SessionServices, kind: ObjectKind, reference: ObjectRef) -> Grantable:
     """A function or procedure by its name and, if written, argument types; 42883, 42725."""
     schema = reference.parts[-2] if len(reference.parts) > 1 else None
-    types: tuple[int, ...] | None = None
-    if reference.arguments is not None:
-        types = tuple(_argument(session, each) for each in reference.arguments if _is_input(each))
+    if schema is not None:
+        require_schema_usage(session, schema)
+    made = find_routine(session, kind, reference)
+    if made is not None:
+        return of_object(made)
+    types = None if reference.arguments is None else reference_types(session, reference)[0]
     found = [
-        one
-        for one in _routines(session, schema, reference.name)
-        if types is None or one[1] == types
+        oid
+        for oid, fact in function_facts().items()
+        if fact.name == reference.name
+        and (types is None or types == tuple(OIDS.get(each, 0) for each in fact.arguments))
     ]
-    shown = ".".join(reference.parts)
-    word = kind.value
-    if not found:
-        if types is None:
-            raise SqlError("42883", f'could not find a {word} named "{shown}"')
-        names = ", ".join(session.catalog.types.type(oid).display for oid in types)
-        raise SqlError("42883", f"{word} {shown}({names}) does not exist")
+    if not found or schema not in (None, "pg_catalog"):
+        raise missing_routine(session, kind, reference)
     if len(found) > 1:
         raise SqlError(
             "42725",
-            f'{word} name "{shown}" is not unique',
-            hint=f"Specify the argument list to select the {word} unambiguously.",
+            f'{kind.value} name "{reference.name}" is not unique',
+            hint=f"Specify the argument list to select the {kind.value} unambiguously.",
         )
-    return found[0][0]
-
-
-def _is_input(parameter: FunctionParameter | TypeName | None) -> bool:
-    return not (
-        isinstance(parameter, FunctionParameter)
-        and parameter.mode in (ParameterMode.OUT, ParameterMode.TABLE)
-    )
-
-
-def _argument(session: SessionServices, parameter: FunctionParameter | TypeName | None) -> int:
-    tree = parameter.type if isinstance(parameter, FunctionParameter) else parameter
-    assert tree is not None
-    oid, _typmod = resolve_type_name(
-        session.catalog, session.catalog.types, session.search_path.schemas, tree
-    )
-    return oid
-
-
-def _routines(
-    session: SessionServices, schema: str | None, name: str
-) -> Iterator[tuple[Grantable, tuple[int, ...]]]:
-    """Functions of that name that the path finds, users' and built-in ones."""
-    catalog = session.catalog
-    path = session.search_path.schemas
-    wanted = None if schema is None else getattr(catalog.schema(schema), "oid", 0)
-    for obj in catalog.objects(CatalogObject):
-        if not is_routine(obj) or obj.name != name:
-            continue
-        at = getattr(obj, "schema", 0)
-        if at == wanted or (wanted is None and at in path):
-            yield of_object(obj), tuple(getattr(obj, "arguments", ()))
-    if schema in (None, "pg_catalog"):
-        for oid, fact in function_facts().items():
-            if fact.name == name:
-                yield (
-                    built_in("function", name, oid),
-                    tuple(OIDS.get(each, 0) for each in fact.arguments),
-                )
+    return built_in("function", reference.name, found[0])
 
 
 def is_routine(obj: CatalogObject) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from helios_storage.locks import LockPolicy, TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.dependencies import describe_object
+from heliosd.catalog.holdings import holds
 from heliosd.catalog.objects import (
     CatalogObject,
     IndexRelation,
@@ -51,9 +52,7 @@ def find_relation(session: SessionServices, name: QualifiedName) -> Relation | N
     """The relation, unlocked; None when there is none. 3F000 is left to `require_relation`."""
     check_database(session, name)
     if name.schema is not None:
-        schema = session.catalog.schema(name.schema)
-        if schema is not None and not session.catalog.may_use(current_role_oid(session), schema):
-            raise SqlError("42501", f"permission denied for schema {name.schema}")
+        require_schema_usage(session, name.schema)
     return session.catalog.relation(name.schema, name.name, session.search_path.schemas)
 
 
@@ -218,10 +217,24 @@ def require_privilege(session: SessionServices, obj: CatalogObject, letter: str)
 
 
 def require_usage(session: SessionServices, oid: int) -> None:
-    """USAGE on a type made by a user (an array's element counts); 42501."""
-    made = session.catalog.by_oid(oid) or session.catalog.owner_of_part(oid)
+    """USAGE on a type (an array's element's counts); 42501."""
+    catalog = session.catalog
+    if holds(catalog, current_role_oid(session), "type", oid, "USAGE") is not False:
+        return
+    made = catalog.by_oid(oid) or catalog.owner_of_part(oid)
     if isinstance(made, TypeObject):
-        require_privilege(session, made, acl.USAGE)
+        words = describe_object(catalog, made, session.search_path.schemas)
+    else:
+        known = catalog.types.by_oid[oid]
+        words = catalog.types.by_oid[known.element].display if known.is_array else known.display
+    raise SqlError("42501", f"permission denied for type {words.removeprefix('type ')}")
+
+
+def require_schema_usage(session: SessionServices, name: str) -> None:
+    """42501 for a schema that the current role may not look into; one that is not there passes."""
+    schema = session.catalog.schema(name)
+    if schema is not None and not session.catalog.may_use(current_role_oid(session), schema):
+        raise SqlError("42501", f"permission denied for schema {name}")
 
 
 def is_superuser(session: SessionServices) -> bool:

@@ -21,7 +21,7 @@ def prepare(statement: Prepare, session: SessionServices) -> None:
     """PREPARE name (types) AS statement; untyped parameters are inferred."""
     scope = session.bind_scope()
     types = tuple(
-        resolve_type_name(scope.catalog, scope.resolver.types, scope.path, each)[0]
+        resolve_type_name(scope.catalog, scope.resolver.types, scope.path, each, role=scope.role)[0]
         for each in statement.types
     )
     session.prepared.prepare(statement.name, statement.statement, types)

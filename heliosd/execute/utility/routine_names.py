@@ -71,7 +71,9 @@ def reference_types(
     for each in reference.arguments or ():
         tree = each.type if isinstance(each, FunctionParameter) else each
         assert isinstance(tree, TypeName)
-        oid, _ = resolve_type_name(scope.catalog, scope.resolver.types, scope.path, tree)
+        oid, _ = resolve_type_name(
+            scope.catalog, scope.resolver.types, scope.path, tree, role=scope.role
+        )
         everything.append(oid)
         if not (isinstance(each, FunctionParameter) and each.mode in _OUTPUTS):
             inputs.append(oid)

@@ -33,7 +33,9 @@ _MODES: Final = {
 def parameter_type(session: SessionServices, tree: TypeName) -> int:
     """The oid of a parameter's or result's type; its length says nothing, as in PostgreSQL."""
     scope = session.bind_scope()
-    return resolve_type_name(scope.catalog, scope.resolver.types, scope.path, tree)[0]
+    return resolve_type_name(
+        scope.catalog, scope.resolver.types, scope.path, tree, role=scope.role
+    )[0]
 
 
 def make_parameters(

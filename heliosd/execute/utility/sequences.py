@@ -216,7 +216,9 @@ def _number(options: dict[str, Any], name: str, default: int) -> int:
 
 def _type(session: SessionServices, tree: TypeName) -> int:
     scope = session.bind_scope()
-    oid, _typmod = resolve_type_name(scope.catalog, scope.resolver.types, scope.path, tree)
+    oid, _typmod = resolve_type_name(
+        scope.catalog, scope.resolver.types, scope.path, tree, role=scope.role
+    )
     if oid not in BOUNDS:
         raise SqlError("22023", "sequence type must be smallint, integer, or bigint")
     return oid

@@ -20,6 +20,7 @@ from heliosd.execute.utility.names import (
     creation_schema,
     current_role_oid,
     is_superuser,
+    require_schema_usage,
     require_usage,
 )
 from heliosd.execute.utility.registry import runs
@@ -264,7 +265,9 @@ def usable_type(session: SessionServices, tree: TypeName) -> tuple[int, int]:
     if tree.setof:
         raise SqlError("42P16", "a set is no type here", position=tree.position)
     scope = session.bind_scope()
-    oid, typmod = resolve_type_name(scope.catalog, scope.resolver.types, scope.path, tree)
+    oid, typmod = resolve_type_name(
+        scope.catalog, scope.resolver.types, scope.path, tree, role=scope.role
+    )
     require_usage(session, oid)
     return oid, typmod
 
@@ -273,6 +276,8 @@ def find_type(session: SessionServices, parts: tuple[str, ...], position: int = 
     """The type made by CREATE TYPE or DOMAIN that a name means; 42704, 42809."""
     schema = parts[-2] if len(parts) > 1 else None
     shown = ".".join(parts)
+    if schema is not None:
+        require_schema_usage(session, schema)
     oid = session.catalog.type_oid(schema, parts[-1], session.search_path.schemas)
     if oid is None:
         if schema is not None and session.catalog.schema(schema) is None:

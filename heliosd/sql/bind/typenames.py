@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heliosd.catalog.objects import PG_CATALOG_OID
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.tree.expressions import (
     ColumnRef,
@@ -30,13 +31,19 @@ def resolve_type(state: BindState, tree: TypeName) -> tuple[int, int]:
         found = state.types.by_name.get(tree.names[-1])
         if found is not None:
             return found.oid, -1
-    return resolve_type_name(state.catalog, state.types, state.scope.path, tree)
+    # What a view or a stored expression names was looked up by who made it.
+    stored = state.views or tuple(state.scope.path) == (PG_CATALOG_OID,)
+    role = 0 if stored else state.scope.role
+    return resolve_type_name(state.catalog, state.types, state.scope.path, tree, role=role)
 
 
 def resolve_type_name(
-    catalog: Catalog, types: TypeRegistry, path: Iterable[int], tree: TypeName
+    catalog: Catalog, types: TypeRegistry, path: Iterable[int], tree: TypeName, *, role: int = 0
 ) -> tuple[int, int]:
-    """As `resolve_type`, for callers without a binding: DDL, PREPARE."""
+    """As `resolve_type`, for callers without a binding: DDL, PREPARE.
+
+    42501 for a schema that `role` may not use (0: do not ask).
+    """
     name = tree.names[-1]
     shown = ".".join(tree.names)
     if tree.percent_type:
@@ -46,6 +53,10 @@ def resolve_type_name(
         namespace = catalog.schema(schema)
         if namespace is None:
             raise SqlError("3F000", f'schema "{schema}" does not exist', position=tree.position)
+        if role and not catalog.may_use(role, namespace):
+            raise SqlError(
+                "42501", f"permission denied for schema {schema}", position=tree.position
+            )
     oid = catalog.type_oid(schema, name, path)
     found = None if oid is None else types.by_oid.get(oid)
     if found is None:
