@@ -56,7 +56,38 @@ def masked(name: str, column: str, function: str) -> Case:
     )
 
 
+def restricted(name: str, policy: str, script: str, more: Sequence[str] = ()) -> Case:
+    """A SELECT of a table whose policy holds for `limited`; `plain` sees all rows by BYPASSRLS."""
+    return Case(
+        name,
+        (
+            *more,
+            "alter role plain bypassrls",
+            "alter table person enable row level security",
+            f"create policy p on person using ({policy})",
+        ),
+        script,
+        (
+            "drop policy p on person",
+            "alter table person disable row level security",
+            "alter role plain nobypassrls",
+        ),
+    )
+
+
+BY_KEY = f"\\set id random(1, {ROWS})\nselect email from person where id = :id;\n"
+BY_TENANT = "select count(*) from person where tenant = 7;\n"
+
 CASES = (
+    restricted("row security, constant", "tenant < 100", BY_KEY),
+    restricted("row security, role", "region is not null or email = current_user", BY_KEY),
+    restricted(
+        "row security, setting",
+        "tenant >= current_setting('app.tenant')::int",
+        BY_KEY,
+        ("alter role limited set app.tenant = '0'", "alter role plain set app.tenant = '0'"),
+    ),
+    restricted("row security, index", "tenant = 7", BY_TENANT),
     masked("mask full()", "email", "full()"),
     masked("mask partial()", "email", 'partial(2, "...", 4)'),
     masked("mask email()", "email", "email()"),

@@ -65,7 +65,7 @@ def access_at(
     _check_reader(reader, relation)
     snapshot = reader.transaction.snapshot()
     try:
-        past = catalog_at(reader.catalog, objects_at(snapshot, at_us))
+        past = catalog_at(reader.catalog, objects_at(snapshot, at_us), relation)
     finally:
         snapshot.release()
     found = None if past is None else past.by_oid(relation)
@@ -91,21 +91,21 @@ def _check_reader(reader: HistoryReader, relation: int) -> None:
         raise SqlError(INSUFFICIENT_PRIVILEGE, "permission denied to read the history of access")
 
 
-def catalog_at(now: Catalog, objects: Iterator[Any]) -> Catalog | None:
-    """The catalog made of these objects and of what was always there; None before the database."""
+def catalog_at(now: Catalog, objects: Iterator[Any], relation: int) -> Catalog | None:
+    """The catalog made of these objects and of what was always there (of system relations only
+    `relation`); None before there was the database."""
     past = SharedCatalog(now.shared.types)
     for obj in now.shared.state.objects.values():
-        if isinstance(obj, SystemView | Schema | Role) and _is_built_in(obj):
+        # Those that are never stored have no version, and no history.
+        if isinstance(obj, Schema | Role) and not obj.version:
             past.state.add(obj)
+    asked = now.by_oid(relation)
+    if isinstance(asked, SystemView):
+        past.state.add(asked)
     for obj in objects:
         past.state.add(obj)
     database = past.state.objects.get(now.database.oid)
     return Catalog(past, database) if isinstance(database, Database) else None
-
-
-def _is_built_in(obj: SystemView | Schema | Role) -> bool:
-    """Never stored: it has no history because it is in every database."""
-    return obj.version == 0
 
 
 def _of_role(
