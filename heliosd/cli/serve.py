@@ -47,6 +47,7 @@ def run(options: argparse.Namespace, arguments: list[str]) -> int:
     from helios_storage.errors import StorageError
     from heliosd.observe.log import Log
     from heliosd.ops.service import Service
+    from heliosd.server.selector import SpinningSelector
 
     log = Log(configuration.value(ServerSettings.log_level))
 
@@ -54,7 +55,10 @@ def run(options: argparse.Namespace, arguments: list[str]) -> int:
         return await Service(configuration, log, lambda text: print(text, flush=True)).run()
 
     try:
-        return asyncio.run(serve())
+        with asyncio.Runner(
+            loop_factory=lambda: asyncio.SelectorEventLoop(SpinningSelector())
+        ) as runner:
+            return runner.run(serve())
     except StorageError as error:
         log.error("the server cannot start", reason=str(error))
         print(f"heliosd: {error}", file=sys.stderr)

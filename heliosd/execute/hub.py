@@ -74,6 +74,10 @@ class Hub:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         # Connections add one for each readable event: the sign that short work keeps arriving.
         self.activity = 0
+        # The connection that was heard last, and how often that changed.
+        self.speaker: object = None
+        self.turns = 0
+        self._turns_seen = 0
 
     def start(self, function: Callable[[], None]) -> Task:
         """Run `function` in a greenlet of its own until it first waits or ends.
@@ -118,6 +122,11 @@ class Hub:
             if timer is not None:
                 timer.cancel()
         return event.is_set
+
+    def is_alone(self) -> bool:
+        """Whether one connection is all that was heard since the last call, and nothing runs."""
+        turns, self._turns_seen = self._turns_seen, self.turns
+        return turns == self.turns and not self._yielded
 
     def sleep(self, seconds: float) -> None:
         """Suspend the task for that long; a cancel ends it early."""

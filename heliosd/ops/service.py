@@ -169,6 +169,7 @@ class Service:
             value(S.column_cache_size) * MEGABYTE, value(S.column_memory) * MEGABYTE
         )
         hub.shared_bytes = lambda: storage.cache_bytes + columns.size_bytes
+        storage.commits.is_alone = hub.is_alone
         catalog.mask_secret = storage.secret(KeyKind.MASK)
         instance = Instance(
             storage=storage,

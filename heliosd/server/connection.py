@@ -215,7 +215,11 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        self._hub.activity += 1
+        hub = self._hub
+        hub.activity += 1
+        if hub.speaker is not self:
+            hub.speaker = self
+            hub.turns += 1
         if self._tls is None:
             session = self._session
             if session is not None:

@@ -169,7 +169,8 @@ class SessionSettingsState:
         if self._saved:
             first = self._saved[0]
             self._saved.clear()
-            self._install(_Layers(first.session, {}))
+            if first is not self._layers or first.local:
+                self._install(_Layers(first.session, {}))
 
     def items(self) -> list[tuple[str, Setting[Any] | None, SettingValue]]:
         """(name, declaration or None, value) of everything that SHOW ALL lists, by name."""

@@ -77,6 +77,7 @@ class TransactionManager:
         "scheduler",
         "serializable",
         "spill",
+        "writers",
     )
 
     def __init__(
@@ -101,6 +102,8 @@ class TransactionManager:
         """Durability's: store the pages below these private roots, then call back."""
         self.failure: BaseException | None = None
         self.commits = 0
+        self.writers = 0
+        """Transactions that have an id and have not ended."""
         self._next_xid = next_xid
         self._next_tree_id = next_tree_id
         self.large = LargeCommits(self)
@@ -124,6 +127,7 @@ class TransactionManager:
     def new_xid(self) -> int:
         """The next transaction id: 32 bits, never 0."""
         xid = self._next_xid
+        self.writers += 1
         self._next_xid = (xid + 1) & _XID_MASK or 1
         return xid
 

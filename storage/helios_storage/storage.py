@@ -94,6 +94,7 @@ class Storage:
         self.checkpointer.on_publish(recovered.replaced, recovered.root.dropped, recovered.root.lsn)
         recovered.root.dropped = []
         self.roots.on_publish = self._on_publish
+        self.commits.writers = lambda: self.manager.writers
         self.commits.on_abandon = self.checkpointer.on_abandon
         self.commits.on_synced = self.checkpointer.on_synced
         self.commits.is_pressed = self.checkpointer.is_pressed

@@ -85,6 +85,7 @@ class Shared(Protocol):
     serializable: SerializableManager
     moves: dict[tuple[int, Key], tuple[Key, Lsn]]
     failure: BaseException | None
+    writers: int
 
     def new_xid(self) -> int: ...
 
@@ -442,7 +443,7 @@ class Transaction:
             check_key(key)
         writes = self.writes.put(tree_id, key, row)
         count = len(writes.rows)
-        if count > ROWS_MAX or (count & 15 == 1 and writes.is_heavy(row)):
+        if count > ROWS_MAX or (not count & 15 and writes.is_heavy(row)):
             self._spill(tree_id)
 
     def delete(self, tree_id: int, key: Key) -> None:
@@ -636,6 +637,8 @@ class Transaction:
         if root is not None:
             self._root = None
             self.roots.unpin(root)
+        if self.xid:
+            manager.writers -= 1
         locks = manager.locks
         owner = self.owner
         if self.mass:
