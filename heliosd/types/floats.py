@@ -233,7 +233,7 @@ def _digits_form(value: float, digits: int) -> str:
     return f"{value:.{max(digits, 1)}g}"
 
 
-def _float8_out(value: float, ctx: EvalContext) -> str:
+def float8_out(value: float, ctx: EvalContext) -> str:
     extra = ctx.styles.extra_float_digits
     return float8_shortest(value) if extra > 0 else _digits_form(value, 15 + extra)
 
@@ -267,7 +267,7 @@ types: Final = (
     sql_type(
         "float8",
         input=_float8_in,
-        output=_float8_out,
+        output=float8_out,
         receive=_receiver(_FLOAT8),
         plain_send=_FLOAT8.pack,
         shape="d",

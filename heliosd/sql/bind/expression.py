@@ -24,7 +24,7 @@ from heliosd.sql.bind.coerce import (
 )
 from heliosd.sql.bind.grouping import bind_grouping
 from heliosd.sql.bind.names import bind_column, bind_field
-from heliosd.sql.bind.resolve import UNKNOWN
+from heliosd.sql.bind.resolve import ANY, UNKNOWN
 from heliosd.sql.bind.state import Handler, Level, UnknownLiteral
 from heliosd.sql.bind.sublinks import bind_sublink
 from heliosd.sql.bind.typenames import resolve_type
@@ -68,6 +68,8 @@ from heliosd.sql.tree.expressions import (
     TypeCast,
 )
 from heliosd.sql.tree.query import SubLink as SubLinkTree
+from heliosd.types.array import DIMENSIONS_MAX
+from heliosd.types.array_assign import too_many_dimensions
 from heliosd.types.domain import base_of
 from heliosd.types.registry import SqlOperator
 
@@ -369,6 +371,10 @@ def _subscripted(level: Level, value: Expr, run: list[Any], position: int) -> Ex
         return _character_of_name(level, value, run[0])
     if value.type == JSONB:
         return _member_of_document(level, value, run)
+    if kind is not None and element and kind.category == "G":
+        return _fixed_element(level, value, element, run, position)
+    if len(run) > DIMENSIONS_MAX:
+        raise too_many_dimensions(len(run))
     if kind is None or not element or kind.category != "A":
         raise SqlError(
             "42804",
@@ -393,6 +399,26 @@ def _subscripted(level: Level, value: Expr, run: list[Any], position: int) -> Ex
         value.typmod,
         value.collation,
     )
+
+
+_FIXED: Final = SqlFunction(
+    "raw_array_subscript",
+    0,
+    (ANY, INT4),
+    ANY,
+    row=lambda value, place: value[place] if 0 <= place < len(value) else None,
+)
+
+
+def _fixed_element(level: Level, value: Expr, element: int, run: list[Any], position: int) -> Expr:
+    """`point[0]`: the types of fixed length are counted from 0."""
+    if any(isinstance(step, SliceStep) for step in run):
+        raise SqlError(
+            "0A000", "slices of fixed-length arrays not implemented", position=position
+        )
+    if len(run) > 1:
+        return Const(None, element)
+    return Call(_FIXED, (value, _index(level, run[0].index)), element)
 
 
 def _member_of_document(level: Level, value: Expr, run: list[Any]) -> Expr:

@@ -32,6 +32,7 @@ from heliosd.types.array import DIMENSIONS_MAX
 from heliosd.types.array_assign import set_element, set_slice, too_many_dimensions
 from heliosd.types.composite import shape_of_type
 from heliosd.types.domain import base_of
+from heliosd.types.geometry import set_fixed
 
 if TYPE_CHECKING:
     from heliosd.sql.tree.base import Expression, Node
@@ -81,6 +82,10 @@ def leaf_of(state: BindState, column: Column, target: ColumnTarget) -> Leaf:
             leaf = Leaf(oid, typmod, "subfield", step.name)
             continue
         run = _run(steps)
+        if kind.element and kind.category == "G" and not _is_slice(run):
+            oid, typmod = kind.element, -1
+            leaf = Leaf(oid, typmod, "subscripted")
+            continue
         if not kind.element or kind.category != "A":
             raise SqlError(
                 "42804",
@@ -217,6 +222,11 @@ def _store_subscripts(
         )  # fmt: skip
         return Call(target, (old, value, *bounds), kind.oid, old.typmod)
     places = tuple(_bound(level, step.index) for step in run)
+    if kind.category == "G":
+        target = SqlFunction(
+            "raw_array_set", 0, (ANY, ANY), ANY, row=partial(set_fixed, kind.name), strict=False
+        )
+        return Call(target, (old, value, *places), kind.oid)
     before = Subscript(old, places, kind.element, old.typmod, old.collation)
     inner = _store(level, before, kind.element, rest, value)
     return Call(_ELEMENT, (old, inner, *places), kind.oid, old.typmod)
