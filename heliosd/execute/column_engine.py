@@ -48,8 +48,9 @@ class ColumnEngine:
 
     @property
     def size_bytes(self) -> int:
-        """What the columns hold, and what running queries may."""
-        return self.cache.size_bytes + (self.memory_bytes if self.running else 0)
+        """What the columns hold, and what queries may: from the first one on, because what is
+        freed stays with the process (and who compares two moments must see no step)."""
+        return self.cache.size_bytes + (self.memory_bytes if self.queries else 0)
 
     def run(
         self, ctx: ExecutionContext, sql: str, tables: Mapping[str, Any], *, streams: bool

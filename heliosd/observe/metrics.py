@@ -186,6 +186,15 @@ class Metrics(Collector):
         self.checkpoints = Gauge("heliosdb_checkpoints", "Checkpoints since the start.")
         self.cache_bytes = Gauge("heliosdb_cache_bytes", "Bytes of pages in memory.")
         self.cache_misses = Gauge("heliosdb_cache_misses", "Pages read from the page store.")
+        self.column_programs = Gauge(
+            "heliosdb_column_programs", "Subplans that were run over columns since the start."
+        )
+        self.column_fallbacks = Gauge(
+            "heliosdb_column_fallbacks", "Column programs that had to run by rows instead."
+        )
+        self.column_cache_bytes = Gauge(
+            "heliosdb_column_cache_bytes", "Bytes of tables' columns in memory."
+        )
         self._registry = CollectorRegistry()
         self._registry.register(self)
 

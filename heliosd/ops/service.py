@@ -196,6 +196,9 @@ class Service:
         metrics.active_connections.read = lambda: float(len(instance.backends))
         metrics.cache_bytes.read = lambda: float(storage.cache_bytes)
         metrics.cache_misses.read = lambda: float(storage.cache.counters.misses)
+        metrics.column_programs.read = lambda: float(columns.queries)
+        metrics.column_fallbacks.read = lambda: float(columns.fallbacks)
+        metrics.column_cache_bytes.read = lambda: float(columns.cache.size_bytes)
         metrics.log_bytes.read = lambda: float(storage.commits.end_lsn)
         metrics.checkpoints.read = lambda: float(storage.checkpointer.completed)
         return instance
