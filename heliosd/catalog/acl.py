@@ -251,11 +251,22 @@ def has_unmask(catalog: Catalog, role: int, table: Table, column: Column) -> boo
 
     Superusers and owners are not exempt; membership counts as it does for other privileges.
     """
-    roles = roles_of(catalog, role)
-    holders: list[Acl] = [column.acl, table.acl, catalog.database.acl]
-    schema = catalog.of_kind(Schema, table.schema)
-    if schema is not None:
-        holders.append(schema.acl)
+    return _unmasked(catalog, role, (column.acl,)) or holds_unmask(catalog, role, table)
+
+
+def holds_unmask(catalog: Catalog, role: int, obj: CatalogObject) -> bool:
+    """The same for all of a table, a schema or the database: by a grant there or above."""
+    holders: list[Acl] = [obj.acl]
+    if isinstance(obj, Table):
+        schema = catalog.of_kind(Schema, obj.schema)
+        holders.append(None if schema is None else schema.acl)
+    if isinstance(obj, Table | Schema):
+        holders.append(catalog.database.acl)
+    return _unmasked(catalog, role, holders)
+
+
+def _unmasked(catalog: Catalog, role: int, holders: Iterable[Acl]) -> bool:
+    roles = roles_of(catalog, role) if role else frozenset[int]()
     return any(UNMASK in held_privileges(items, roles) for items in holders if items is not None)
 
 

@@ -122,6 +122,9 @@ def holds_parameter(catalog: Catalog, role: int, name: str, privilege: str) -> b
 
 def _holds(catalog: Catalog, role: int, holder: Holder, privilege: str) -> bool:
     letter, with_option = parse_privilege(privilege)
+    if letter == acl.UNMASK and not with_option:
+        # Superusers and owners hold it only by a grant.
+        return holder.obj is not None and acl.holds_unmask(catalog, role, holder.obj)
     if role and acl.is_superuser(catalog, role):
         return True
     if with_option:

@@ -34,22 +34,26 @@ class _Kind:
     missing: tuple[str, str]
 
 
+_TABLE: Final = (
+    *("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE"),
+)
+
 _KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
     {
         "has_table_privilege": _Kind(
             "relation",
-            ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE"),
+            (*_TABLE, "UNMASK"),
             ("42P01", 'relation "{}" does not exist'),
         ),
         "has_sequence_privilege": _Kind(
             "sequence", ("USAGE", "SELECT", "UPDATE"), ("42P01", 'relation "{}" does not exist')
         ),
         "has_schema_privilege": _Kind(
-            "schema", ("CREATE", "USAGE"), ("3F000", 'schema "{}" does not exist')
+            "schema", ("CREATE", "USAGE", "UNMASK"), ("3F000", 'schema "{}" does not exist')
         ),
         "has_database_privilege": _Kind(
             "database",
-            ("CREATE", "TEMPORARY", "TEMP", "CONNECT"),
+            ("CREATE", "TEMPORARY", "TEMP", "CONNECT", "UNMASK"),
             ("3D000", 'database "{}" does not exist'),
         ),
         "has_type_privilege": _Kind("type", ("USAGE",), ("42704", 'type "{}" does not exist')),
@@ -72,7 +76,7 @@ _KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
         ),
     }
 )
-_COLUMN: Final = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
+_COLUMN: Final = ("SELECT", "INSERT", "UPDATE", "REFERENCES", "UNMASK")
 _PARAMETER: Final = ("SET", "ALTER SYSTEM")
 
 

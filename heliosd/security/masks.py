@@ -32,6 +32,7 @@ from heliosd.sql.bound import (
     Const,
     Expr,
     Insert,
+    MergeWhen,
     NullTest,
     OnConflict,
     RowConstructor,
@@ -215,7 +216,7 @@ class _Masker:
         if isinstance(conflict, OnConflict):
             rels.append(conflict.existing_rel)
         owners = self.owners.get(table.oid, ())
-        self._hide(table, rels, {self.role, value.check_as or self.role, *owners})
+        self._hide(table, rels, {self.role, getattr(value, "check_as", 0) or self.role, *owners})
 
     def _hide(self, table: Table, rels: Iterable[int], roles: Iterable[int]) -> None:
         hidden = hidden_columns(self.catalog, roles, table)
@@ -315,6 +316,7 @@ _NO_MASKS: Final[Mapping[int, MaskCall]] = {}
 # Fields whose expressions are about the values that are stored, not about what is shown.
 _KEPT: Final[Mapping[type, frozenset[str]]] = {
     Insert: frozenset({"generated", "checks"}),
+    MergeWhen: frozenset({"generated"}),
     Update: frozenset({"generated", "checks"}),
     OnConflict: frozenset({"checks", "existing_checks"}),
 }
