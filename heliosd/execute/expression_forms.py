@@ -58,8 +58,9 @@ from heliosd.sql.bound import (
     Var,
     WholeRow,
 )
+from heliosd.types.composite import make_composite_type
 from heliosd.types.record import Record, RecordShape
-from heliosd.types.registry import CallTypes, SqlOperator
+from heliosd.types.registry import CallTypes, SqlOperator, SqlType, TypeField
 
 if TYPE_CHECKING:
     from heliosd.functions.registry import SqlFunction
@@ -146,6 +147,24 @@ def compile_subplan(c: ExpressionCompiler, node: SubPlan) -> Code:
 # -- calls -----------------------------------------------------------------------------------
 
 
+def _result_type(c: ExpressionCompiler, node: Expr) -> SqlType:
+    """What the call gives; a column definition list makes a row type of its own."""
+    record: tuple[tuple[str, int, int, int], ...] = getattr(node, "record", ())
+    if not record:
+        return c.types.type(node.type)
+    return make_composite_type(
+        name="record",
+        oid=node.type,
+        array_oid=0,
+        attributes=[
+            TypeField(name, c.types.type(oid), typmod, collation)
+            for name, oid, typmod, collation in record
+        ],
+        sql_name="record",
+        uses=(),
+    )
+
+
 def row_form_of(
     c: ExpressionCompiler,
     target: SqlFunction | SqlOperator | SqlCast,
@@ -155,7 +174,7 @@ def row_form_of(
     if target.specialize is not None:
         types = CallTypes(
             tuple(c.types.type(a.type) for a in arguments),
-            c.types.type(node.type),
+            _result_type(c, node),
             c.types.registry,
             bool(getattr(node, "variadic", False)) and getattr(target, "variadic", 0) == ANY,
         )

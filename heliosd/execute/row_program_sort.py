@@ -28,6 +28,8 @@ from heliosd.execute.row_program_source import set_code
 from heliosd.plan.columns import ColumnKey
 from heliosd.plan.physical import Distinct, Filter, Limit, Project, ProjectSet, Sort
 from heliosd.sql.bound import SetReturningCall, SortKey
+from heliosd.types.oids import FIRST_NORMAL_OID
+from heliosd.types.record import RecordShape
 
 
 def produce_filter(
@@ -67,7 +69,15 @@ def produce_project_set(
         sources: list[str] = []
         for expression in node.expressions:
             assert isinstance(expression, SetReturningCall)
-            sources.append(set_code(c, expression, at).text)
+            text = set_code(c, expression, at).text
+            columns_of = expression.function.columns
+            if len(columns_of) > 1 and expression.function.oid < FIRST_NORMAL_OID:
+                shape = RecordShape(
+                    tuple(name for name, _ in columns_of),
+                    tuple(c.types.type(oid) for _, oid in columns_of),
+                )
+                text = f"{c.slot(scan_functions.shaped)}({text}, {c.slot(shape.make)})"
+            sources.append(text)
         writer.first("check = ctx.check_slice")
         chunk = c.module.name("r")
         rows = f"{c.slot(scan_functions.in_step)}({tuple_of(sources)})"

@@ -24,7 +24,7 @@ from heliosd.execute.row_program import (
 from heliosd.execute.row_program_scan import TABLEOID, from_row, use_check, wanted_columns
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey
 from heliosd.plan.physical import FunctionScan, GivenRows, SystemScan, ValuesScan
-from heliosd.sql.bound import Expr, SetReturningCall
+from heliosd.sql.bound import Call, Expr, SetReturningCall
 from heliosd.types.oids import FIRST_NORMAL_OID
 
 RECORD: Final = 2249
@@ -150,13 +150,14 @@ def function_rows(
     for function, width in zip(functions, widths, strict=True):
         if isinstance(function, SetReturningCall):
             code = set_code(c, function, flow)
-            wrap = scan_functions.single if width == 1 else scan_functions.records
+            is_row = _gives_rows(c, function, width)
+            wrap = scan_functions.records if is_row else scan_functions.single
             if function.function.oid >= FIRST_NORMAL_OID:
                 wrap = _routine_wrap(c, function, width)
             sources.append(f"{c.slot(wrap)}({code.text})")
         else:
             code = c.at(flow).value(function)
-            if width == 1:
+            if not _gives_rows(c, function, width):
                 sources.append(f"{c.slot(scan_functions.one_value)}({code.text})")
             else:
                 sources.append(f"{c.slot(scan_functions.one_record)}({code.text}, {width})")
@@ -164,6 +165,14 @@ def function_rows(
         return sources[0]
     zipped = c.slot(scan_functions.side_by_side)
     return f"{zipped}({tuple_of(sources)}, {c.slot(tuple(widths))}, {ordinality})"
+
+
+def _gives_rows(c: ProgramCompiler, function: Expr, width: int) -> bool:
+    """Whether a function's values are rows of columns, not the one column's values."""
+    if width > 1 or (isinstance(function, Call | SetReturningCall) and function.record):
+        return True
+    kind = c.types.registry.by_oid.get(function.type)
+    return kind is not None and kind.kind == "c"
 
 
 def _routine_wrap(c: ProgramCompiler, function: SetReturningCall, width: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,13 @@ def side_by_side(
         if ordinality:
             row.append(next(numbers))
         yield tuple(row)
+
+
+def shaped(
+    rows: Iterable[tuple[Any, ...]] | None, make: Callable[[tuple[Any, ...]], Any]
+) -> Iterable[Any]:
+    """Rows as records that know their fields; a NULL set is empty."""
+    return () if rows is None else map(make, rows)
 
 
 def in_step(sources: tuple[Iterable[Any] | None, ...]) -> Iterator[tuple[Any, ...]]:

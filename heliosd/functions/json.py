@@ -38,13 +38,15 @@ ToJson = Callable[[Any, EvalContext], str]
 
 def converter(kind: SqlType, types: CallTypes) -> ToJson:
     """How a value of `kind` becomes JSON text."""
+    while kind.is_domain and kind.base is not None:
+        kind = kind.base
     if kind.name in ("json", "jsonb"):
         return lambda value, ctx: value
     if kind.is_array:
         element = types.registry.by_oid[kind.element]
         inner = converter(element, types)
         return lambda value, ctx: _array_json(value, inner, ctx)
-    if kind.name == "record":
+    if kind.name == "record" or kind.kind == "c":
         return lambda value, ctx: record_json(value, types, ctx)
     if kind.name == "bool":
         return lambda value, ctx: "true" if value else "false"
@@ -93,11 +95,13 @@ def _number_json(text: str) -> str:
     return text if text[-1:].isdigit() else dump(text)
 
 
-def _array_json(array: Array, inner: ToJson, ctx: EvalContext) -> str:
+def _array_json(array: Array, inner: ToJson, ctx: EvalContext, between: str = ",") -> str:
     parts = ["null" if value is None else inner(value, ctx) for value in array.elements]
-    for length in reversed(array.dimensions):
+    for depth, length in reversed(list(enumerate(array.dimensions))):
+        separator = "," if depth else between
         parts = [
-            "[" + ",".join(parts[at : at + length]) + "]" for at in range(0, len(parts), length)
+            "[" + separator.join(parts[at : at + length]) + "]"
+            for at in range(0, len(parts), length)
         ]
     return parts[0] if parts else "[]"
 
@@ -121,9 +125,12 @@ def _declare_builders(kind: str, *, binary: bool) -> None:
     @forms.specialized(f"{kind}_build_array(any)", needs_context=True)
     def build_array(types: CallTypes) -> Callable[..., str]:
         if types.spread:
-            return lambda ctx, array: _normal(
-                to_list(array.elements, [spread_converter(types)] * len(array.elements), ctx),
-                binary=binary,
+            return lambda ctx, array: (
+                array
+                and _normal(
+                    to_list(array.elements, [spread_converter(types)] * len(array.elements), ctx),
+                    binary=binary,
+                )
             )
         converts = _converters(types)
         return lambda ctx, *values: _normal(to_list(values, converts, ctx), binary=binary)
@@ -131,15 +138,31 @@ def _declare_builders(kind: str, *, binary: bool) -> None:
     @forms.specialized(f"{kind}_build_object(any)", needs_context=True)
     def build_object(types: CallTypes) -> Callable[..., str]:
         if types.spread:
-            return lambda ctx, array: _normal(
-                to_object(array.elements, [spread_converter(types)] * len(array.elements), ctx),
-                binary=binary,
+            return lambda ctx, array: (
+                array
+                and _normal(
+                    to_object(array.elements, [spread_converter(types)] * len(array.elements), ctx),
+                    binary=binary,
+                )
             )
         converts = _converters(types)
+        for at in range(0, len(types.arguments), 2):
+            converts[at] = _key_converter(types.arguments[at], converts[at])
         return lambda ctx, *values: _normal(to_object(values, converts, ctx), binary=binary)
 
     forms.function(f"{kind}_build_array()")(lambda: "[]")
     forms.function(f"{kind}_build_object()")(lambda: "{}")
+
+
+def _key_converter(kind: SqlType, convert: ToJson) -> ToJson:
+    """How a key becomes text; 22023 for what is no scalar."""
+    if not (kind.is_array or kind.category in "CP" or kind.name in ("json", "jsonb", "record")):
+        return convert
+
+    def refuse(value: Any, ctx: EvalContext) -> str:
+        raise SqlError("22023", "key value must be scalar, not array, composite, or json")
+
+    return refuse
 
 
 def spread_converter(types: CallTypes) -> ToJson:
@@ -187,6 +210,14 @@ def array_to_json(types: CallTypes) -> Callable[..., str]:
     """An array as JSON."""
     convert = converter(types.arguments[0], types)
     return lambda ctx, value: convert(value, ctx)
+
+
+@forms.specialized("array_to_json(anyarray,bool)", needs_context=True)
+def array_to_json_pretty(types: CallTypes) -> Callable[[EvalContext, Array, bool], str]:
+    """An array as JSON, a line for each element of the outermost."""
+    kind = types.arguments[0]
+    inner = converter(types.registry.by_oid[kind.element], types)
+    return lambda ctx, value, pretty: _array_json(value, inner, ctx, ",\n " if pretty else ",")
 
 
 def _pairs_of(array: Array) -> list[tuple[str | None, str | None]]:
@@ -359,7 +390,7 @@ def _collected(kind: str) -> Callable[[CallTypes], AggregateForm]:
         convert = converter(types.arguments[0], types)
 
         # Structured values get a line each.
-        between = "\n " if types.arguments[0].category in "AP" else ""
+        between = "\n " if types.arguments[0].category in "ACP" else ""
 
         def step(ctx: EvalContext, state: list[str], value: Any) -> list[str]:
             text = "null" if value is None else convert(value, ctx)
@@ -382,7 +413,7 @@ def _collected_object(kind: str) -> Callable[[CallTypes], AggregateForm]:
 
         def step(ctx: EvalContext, state: list[str], key: Any, value: Any) -> list[str]:
             if key is None:
-                raise SqlError("22004", "field name must not be null")
+                raise SqlError("22023", "field name must not be null")
             state.append(to_object((key, value), converts, ctx)[1:-1])
             return state
 

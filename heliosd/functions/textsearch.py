@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,11 +13,19 @@ from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
 from heliosd.types.json import parse, parsed
 from heliosd.types.numeric import numeric_out
-from heliosd.types.textsearch import WEIGHTS, TsVector, make_vector, word_key
+from heliosd.types.textsearch import WEIGHTS, TsVector, make_vector
 from heliosd.types.textsearch_names import DEFAULT_PARSER, SIMPLE
 from heliosd.types.textsearch_operators import current_config
 from heliosd.types.textsearch_parser import TOKEN_TYPES, parse_tokens
-from heliosd.types.textsearch_query import TsQuery, join, negated, node_count, query_text
+from heliosd.types.textsearch_query import (
+    TsQuery,
+    chain_key,
+    join,
+    negated,
+    node_count,
+    node_key,
+    query_text,
+)
 from heliosd.types.textsearch_reading import phrase_query, plain_query, read_query, web_query
 from heliosd.types.textsearch_words import (
     check_config,
@@ -85,10 +94,12 @@ def _json_vector(config: int, value: Any, wanted: frozenset[str], ctx: EvalConte
     for text in _json_texts(value, wanted):
         before = len(found)
         for word, at in words_of(config, text, place, ctx=ctx):
-            found.append((word, at))
+            place = at
+            if word:
+                found.append((word, at))
         if len(found) > before:
             # a gap, so that no phrase runs from one value to the next
-            place = found[-1][1] + 1
+            place += 1
     return placed_vector(found)
 
 
@@ -270,81 +281,90 @@ def ts_rewrite(query: TsQuery, target: TsQuery, substitute: TsQuery) -> TsQuery:
     """Every occurrence of one query in another put differently."""
     if not query or not target:
         return query
-    return _rewritten(query, _canonical(target), substitute) or ()
+    wanted = _tree_of(target)
+    changed = _rewritten(_tree_of(query), wanted, _tree_of(substitute) if substitute else None)
+    return _query_of(_flat(changed)) if changed is not None else ()
 
 
-_Tree = tuple[Any, ...]
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A query with chains of & and | flat and sorted: equal queries are equal trees."""
+
+    key: tuple[Any, ...]
+    kind: str
+    query: TsQuery
+    parts: tuple[_Tree, ...] = ()
 
 
-def _parts(query: TsQuery) -> list[TsQuery]:
-    """The operands of a chain of one operator."""
-    kind = query[0]
-    found: list[TsQuery] = []
-    for side in query[1:3]:
-        found.extend(_parts(side) if side[0] == kind else [side])
-    return found
+def _made(kind: str, query: TsQuery, parts: list[_Tree]) -> _Tree:
+    if kind in ("&", "|"):
+        parts = sorted(parts, key=lambda part: part.key)
+        return _Tree(chain_key(kind, [part.key for part in parts]), kind, query, tuple(parts))
+    keys = [part.key for part in reversed(parts)]
+    distance = query[3] if kind == "<" else 0
+    return _Tree((*chain_key(kind, keys), -distance), kind, query, tuple(parts))
 
 
-def _canonical(query: TsQuery) -> _Tree:
-    """Chains of & and | flat and sorted: equal queries are equal."""
-    kind = query[0]
-    if kind == "val":
-        return query
-    if kind == "!":
-        return ("!", _canonical(query[1]))
-    if kind == "<":
-        return ("<", _canonical(query[1]), _canonical(query[2]), query[3])
-    return (kind, *sorted(map(_canonical, _parts(query)), key=repr))
-
-
-def _rewritten(query: TsQuery, target: _Tree, substitute: TsQuery) -> TsQuery | None:
-    if _canonical(query) == target:
-        return substitute or None
+def _tree_of(query: TsQuery) -> _Tree:
     kind = query[0]
     if kind == "val":
-        return query
-    if kind == "!":
-        inner = _rewritten(query[1], target, substitute)
-        return None if inner is None else negated(inner)
-    if kind == "<":
-        left = _rewritten(query[1], target, substitute)
-        right = _rewritten(query[2], target, substitute)
-        return left or right if left is None or right is None else join("<", left, right, query[3])
-    return _rewritten_chain(query, target, substitute)
+        return _Tree(node_key(query), kind, query)
+    parts = [_tree_of(part) for part in query[1:] if isinstance(part, tuple)]
+    return _flat(_made(kind, query, parts))
 
 
-def _rewritten_chain(query: TsQuery, target: _Tree, substitute: TsQuery) -> TsQuery | None:
-    """A chain of & or |: some of its operands may be the target together."""
-    kind = query[0]
-    parts = _parts(query)
-    if target[0] == kind:
-        wanted = list(target[1:])
-        rest = []
-        for part in parts:
-            shape = _canonical(part)
-            if shape in wanted:
-                wanted.remove(shape)
-            else:
-                rest.append(part)
-        if not wanted:
-            parts = [*rest, *([substitute] if substitute else [])]
-            return _chain(kind, parts)
-    changed = [_rewritten(part, target, substitute) for part in parts]
-    return _chain(kind, [part for part in changed if part is not None])
+def _flat(tree: _Tree) -> _Tree:
+    """A chain whose parts are chains of the same operator: one chain."""
+    parts = [_flat(part) for part in tree.parts]
+    if tree.kind in ("&", "|"):
+        parts = [
+            inner for part in parts for inner in (part.parts if part.kind == tree.kind else (part,))
+        ]
+    return _made(tree.kind, tree.query, parts) if parts else tree
 
 
-def _chain(kind: str, parts: list[TsQuery]) -> TsQuery | None:
-    if not parts:
-        return None
-    ordered = sorted(parts, key=_chain_order)
-    whole = ordered[0]
-    for part in ordered[1:]:
-        whole = join(kind, whole, part)
+def _query_of(tree: _Tree) -> TsQuery:
+    if tree.kind == "val":
+        return tree.query
+    parts = [_query_of(part) for part in tree.parts]
+    if tree.kind == "!":
+        return negated(parts[0])
+    if tree.kind == "<":
+        return join("<", parts[0], parts[1], tree.query[3])
+    whole = parts[-1]
+    for part in reversed(parts[:-1]):
+        whole = join(tree.kind, whole, part)
     return whole
 
 
-def _chain_order(query: TsQuery) -> tuple[Any, ...]:
-    return (query[0] == "val", repr(query) if query[0] != "val" else word_key(query[1]))
+def _rewritten(tree: _Tree, target: _Tree, substitute: _Tree | None) -> _Tree | None:
+    if tree.key == target.key:
+        return substitute
+    parts = list(tree.parts)
+    if tree.kind == target.kind and tree.kind in ("&", "|") and len(parts) > len(target.parts):
+        rest = list(parts)
+        for wanted in target.parts:
+            found = next((part for part in rest if part.key == wanted.key), None)
+            if found is None:
+                break
+            rest.remove(found)
+        else:
+            parts = [*rest, *([substitute] if substitute is not None else [])]
+            return _remade(tree, list(parts))
+    changed = [_rewritten(part, target, substitute) for part in parts]
+    return _remade(tree, changed)
+
+
+def _remade(tree: _Tree, parts: list[_Tree | None]) -> _Tree | None:
+    """The same operator over other parts; those that vanished leave it."""
+    if tree.kind == "val":
+        return tree
+    left = [part for part in parts if part is not None]
+    if not left:
+        return None
+    if tree.kind != "!" and len(left) == 1:
+        return left[0]
+    return _made(tree.kind, tree.query, left)
 
 
 # ------------------------------------------------------------ parsers and dictionaries

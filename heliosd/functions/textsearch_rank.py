@@ -186,7 +186,7 @@ def _spots(vector: TsVector, items: list[TsQuery]) -> list[_Spot]:
     for number, item in enumerate(items):
         weights = item[2]
         for at in document.entries(item):
-            for position in vector[at][1] or (_NO_PLACE << 2,):
+            for position in vector[at][1]:
                 if weights and not 1 << (position & 3) & weights:
                     continue
                 spot = found.setdefault((position >> 2, at), (position, []))

@@ -333,7 +333,10 @@ def parse_tokens(text: str) -> Iterator[tuple[int, str]]:
                 yield BLANK, text[end:stop]
                 end = stop
         elif kind == TAG:
-            end = _skip_special(text, token, end)
+            stop = _skip_special(text, token, end)
+            if stop > end:
+                yield BLANK, text[end:stop]
+                end = stop
         at = end
 
 

@@ -287,11 +287,11 @@ def _text_size(query: TsQuery) -> int:
     return sum(_text_size(part) for part in query[1:] if isinstance(part, tuple))
 
 
-def _node_key(query: TsQuery) -> tuple[Any, ...]:
+def node_key(query: TsQuery) -> tuple[Any, ...]:
     """Operators before words; greater codes first, as PostgreSQL compares them."""
     if query[0] == "val":
         return (0, -_checksum(query[1]), query[1].encode())
-    children = [_node_key(part) for part in reversed(query[1:3]) if isinstance(part, tuple)]
+    children = [node_key(part) for part in reversed(query[1:3]) if isinstance(part, tuple)]
     distance = query[3] if query[0] == "<" else 0
     return (-1, -_OPERATORS[query[0]], *children, -distance)
 
@@ -303,6 +303,11 @@ def _table_entry(number: int) -> int:
 
 
 _CHECKSUMS: Final = tuple(map(_table_entry, range(256)))
+
+
+def chain_key(kind: str, keys: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The key of a chain of one operator; longer chains go first."""
+    return (-1, -_OPERATORS[kind], -len(keys), *keys)
 
 
 def _checksum(word: str) -> int:
@@ -317,7 +322,7 @@ def _checksum(word: str) -> int:
 @forms.helper
 def query_key(query: TsQuery) -> tuple[Any, ...]:
     """The sort key: how many items, how much text, then the tree."""
-    return (node_count(query), _text_size(query), _node_key(query) if query else ())
+    return (node_count(query), _text_size(query), node_key(query) if query else ())
 
 
 types: Final = (

@@ -5,6 +5,8 @@ Each word goes through the configuration; stop words leave holes that phrases ke
 
 from __future__ import annotations
 
+from typing import Final
+
 from heliosd.types.context import EvalContext
 from heliosd.types.textsearch_query import EMPTY, QueryReader, TsQuery, join, negated, value
 from heliosd.types.textsearch_words import words_of
@@ -19,6 +21,8 @@ def _morphed(
     found: TsQuery = ()
     place = 0
     for word, at in words_of(config, text, ctx=ctx):
+        if not word:
+            continue
         item = value(word, weights, prefix=prefix)
         if place:
             for _ in range(place + 1, at):
@@ -104,10 +108,13 @@ def web_query(config: int, text: str, ctx: EvalContext) -> TsQuery:
     return without_stop_words(reader.read(), ctx)
 
 
-_SPACE = " \t\n\v\f\r"
+_SPACE: Final = " \t\n\v\f\r"
+_OPERATORS: Final = "!&|()"
 
 
 class _WebReader:
+    """Operands and operators in turn; what fits nowhere is passed over."""
+
     def __init__(self, config: int, text: str, ctx: EvalContext) -> None:
         self.config = config
         self.text = text
@@ -118,79 +125,64 @@ class _WebReader:
         """Terms side by side are all wanted; `or` binds less tightly."""
         either: TsQuery = ()
         every: TsQuery = ()
-        pending_or = False
-        while (term := self.term(after_term=bool(every or either))) is not None:
-            if term == ("or",):
-                pending_or = True
-                continue
-            if pending_or and every:
+        while (term := self.operand(first=not every and not either)) is not None:
+            every = join("&", every, term) if every else term
+            operator = self.operator()
+            if operator == "|":
                 either = join("|", either, every) if either else every
                 every = ()
-            pending_or = False
-            every = join("&", every, term) if every else term
+            elif not operator:
+                break
         if not every:
             return either
         return join("|", either, every) if either else every
 
-    def _is_or(self) -> bool:
-        """`or` between terms: not at the end, not before punctuation that ends it."""
-        text, at = self.text, self.at
-        if text[at : at + 2].lower() != "or":
-            return False
-        after = text[at + 2 : at + 3]
-        if after and (after in "-_" or after.isalnum()):
-            return False
-        rest = at + 2
-        while rest < len(text):
-            char = text[rest]
-            if char in _SPACE:
-                rest += 1
-                continue
-            return char == '"' or char in "-_" or char.isalnum()
-        return False
+    def operator(self) -> str:
+        """& or | between two operands, "" at the end."""
+        text = self.text
+        while self.at < len(text):
+            if self._is_or():
+                self.at += 2
+                return "|"
+            if text[self.at] not in _SPACE:
+                return "&"
+            self.at += 1
+        return ""
 
-    def term(self, *, after_term: bool) -> TsQuery | None:
-        """The next term; None at the end."""
+    def _is_or(self) -> bool:
+        """`or` that is no part of a word, with something after it."""
+        text, at = self.text, self.at
+        after = text[at + 2 : at + 3]
+        if text[at : at + 2].lower() != "or" or not after:
+            return False
+        return not (after in "-_" or after.isalnum()) and bool(text[at + 3 :].strip(_SPACE))
+
+    def operand(self, *, first: bool) -> TsQuery | None:
+        """The next term; a hole where an operator has none, None where the first is missing."""
         text = self.text
         negations = 0
         while self.at < len(text):
             char = text[self.at]
-            if char == "-" and self._negates():
-                self.at += 1
+            if char == "-":
                 negations += 1
-                continue
-            if char == '"':
-                inner = self._quotation()
-                if inner is None:
-                    continue
-                return self._negated(inner, negations)
-            if after_term and not negations and self._is_or():
-                self.at += 2
-                return ("or",)
-            if char in _SPACE or not (char.isalnum() or char in "_-"):
-                self.at += 1
-                negations = 0 if char not in _SPACE else negations
-                continue
-            return self._negated(self._word(), negations)
-        return None
+            elif char == '"':
+                return self._negated(self._quotation(), negations)
+            elif char not in _OPERATORS and char not in _SPACE:
+                return self._negated(self._word(), negations)
+            self.at += 1
+        return None if first and not negations else self._negated(_STOP, negations)
 
-    def _negates(self) -> bool:
-        before = self.text[self.at - 1 : self.at] if self.at else " "
-        after = self.text[self.at + 1 : self.at + 2]
-        return (before in _SPACE or before in '"-') and bool(after) and after not in _SPACE
-
-    def _quotation(self) -> TsQuery | None:
+    def _quotation(self) -> TsQuery:
         end = self.text.find('"', self.at + 1)
-        if end < 0:
-            self.at += 1  # a lone quote is nothing
-            return None
+        end = len(self.text) if end < 0 else end
         inner = self.text[self.at + 1 : end]
         self.at = end + 1
         return _morphed(self.config, inner, "<", self.ctx, 0, prefix=False)
 
     def _word(self) -> TsQuery:
         start = self.at
-        while self.at < len(self.text) and self.text[self.at] not in _SPACE + '"':
+        self.at += 1
+        while self.at < len(self.text) and self.text[self.at] not in _SPACE + _OPERATORS + '":':
             self.at += 1
         word = self.text[start : self.at]
         return _morphed(self.config, word, "<", self.ctx, 0, prefix=False)

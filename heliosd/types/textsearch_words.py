@@ -77,7 +77,7 @@ def check_config(config: int) -> int:
 def words_of(
     config: int, text: str, place: int = 0, *, ctx: EvalContext
 ) -> Iterator[tuple[str, int]]:
-    """(lexeme, place) of a text; stop words count as places."""
+    """(lexeme, place) of a text; stop words count as places, and come as ""."""
     check_config(config)
     for number, (kind, token) in enumerate(parse_tokens(text)):
         if not number & 1023:
@@ -93,7 +93,7 @@ def words_of(
         if lexemes is None:
             continue
         place += 1
-        for lexeme in lexemes:
+        for lexeme in lexemes or ("",):
             yield lexeme, place
 
 
@@ -104,4 +104,6 @@ def to_vector(config: int, text: str, ctx: EvalContext) -> TsVector:
 
 def placed_vector(words: Iterable[tuple[str, int]]) -> TsVector:
     """A vector of (lexeme, place); 54000."""
-    return check_vector(make_vector((word, (min(place, PLACE_MAX) << 2,)) for word, place in words))
+    return check_vector(
+        make_vector((word, (min(place, PLACE_MAX) << 2,)) for word, place in words if word)
+    )

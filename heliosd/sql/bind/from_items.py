@@ -25,6 +25,7 @@ from heliosd.sql.bind.state import (
     TableItem,
     TableUse,
 )
+from heliosd.sql.bind.typenames import resolve_type
 from heliosd.sql.bound import (
     Call,
     CteRel,
@@ -356,13 +357,13 @@ def _bind_subselect(level: Level, tree: tree_query.RangeSubselect) -> tuple[From
 
 
 def _bind_function(level: Level, tree: tree_query.RangeFunction) -> tuple[FromItem, Item]:
-    if tree.columns or any(each.columns for each in tree.functions):
-        raise not_supported("a column definition list", position=tree.position)
     kept = level.lateral_active, level.clause
     level.lateral_active, level.clause = True, "functions in FROM"
     try:
         functions = tuple(
-            level.expression(call) for each in tree.functions for call in _calls(each.call)
+            _with_columns(level, level.expression(call), each.columns or tree.columns, call)
+            for each in tree.functions
+            for call in _calls(each.call)
         )
     finally:
         level.lateral_active, level.clause = kept
@@ -391,6 +392,48 @@ def _bind_function(level: Level, tree: tree_query.RangeFunction) -> tuple[FromIt
     return rel, columns_item(level, number, alias, columns)
 
 
+def _with_columns(
+    level: Level,
+    function: Expr,
+    definitions: tuple[tree_query.ColumnDefinitionItem, ...],
+    tree: Expression,
+) -> Expr:
+    """The call with its column definition list; 42601 where none belongs."""
+    if not definitions:
+        return function
+    position = location(tree)
+    columns: tuple[tuple[str, int], ...] = ()
+    if isinstance(function, SetReturningCall):
+        columns = function.function.columns
+    elif isinstance(function, Call):
+        columns = getattr(function.target, "columns", ())
+    if function.type != RECORD or not isinstance(function, Call | SetReturningCall):
+        raise SqlError(
+            "42601",
+            'a column definition list is only allowed for functions returning "record"',
+            position=position,
+        )
+    if columns:
+        raise SqlError(
+            "42601",
+            "a column definition list is redundant for a function with OUT parameters",
+            position=position,
+        )
+    state = level.state
+    record: list[tuple[str, int, int, int]] = []
+    for each in definitions:
+        oid, typmod = resolve_type(state, each.type)
+        kind = state.types.by_oid[oid]
+        if any(name == each.name for name, *_ in record):
+            raise SqlError(
+                "42701",
+                f'column name "{each.name}" specified more than once',
+                position=each.position,
+            )
+        record.append((each.name, oid, typmod, 100 if kind.collatable else 0))
+    return replace(function, record=tuple(record))
+
+
 def _calls(tree: Expression) -> tuple[Expression, ...]:
     """`unnest(a, b)` in FROM is ROWS FROM (unnest(a), unnest(b)), as in PostgreSQL."""
     if (
@@ -413,6 +456,8 @@ def columns_name(function: Expr) -> str:
 
 def _function_columns(state: BindState, function: Expr, alias: str) -> list[RelColumn]:
     declared: tuple[tuple[str, int], ...] = ()
+    if isinstance(function, Call | SetReturningCall) and function.record:
+        return [RelColumn(*column) for column in function.record]
     if isinstance(function, SetReturningCall):
         declared = function.function.columns
     elif isinstance(function, Call):
@@ -426,8 +471,8 @@ def _function_columns(state: BindState, function: Expr, alias: str) -> list[RelC
         raise SqlError(
             "42601", 'a column definition list is required for functions returning "record"'
         )
-    # One column: the table's alias names it too, else its OUT parameter, else the function.
-    name = alias or (declared[0][0] if declared else columns_name(function))
+    # One column: its OUT parameter names it, else the table's alias, else the function.
+    name = (declared[0][0] if declared else "") or alias or columns_name(function)
     return [RelColumn(name, function.type, function.typmod, function.collation)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from heliosd.sql.bound.node import identity_node, node
 
@@ -121,6 +121,10 @@ class CallForm(enum.Enum):
     SQL_SYNTAX = enum.auto()  # EXTRACT(x FROM y), a AT TIME ZONE b, ...
 
 
+RecordColumn: TypeAlias = tuple[str, int, int, int]
+"""A column definition of a function that returns record: name, type, modifier, collation."""
+
+
 @node
 class Call(Expr):
     """A call of a function or an operator; `target.row` is its row form.
@@ -137,6 +141,7 @@ class Call(Expr):
     input_collation: int = 0
     variadic: bool = False
     form: CallForm = field(default=CallForm.FUNCTION, compare=False)
+    record: tuple[RecordColumn, ...] = ()
 
 
 class CastForm(enum.Enum):
@@ -473,6 +478,7 @@ class SetReturningCall(Expr):
     collation: int = 0
     input_collation: int = 0
     variadic: bool = False
+    record: tuple[RecordColumn, ...] = ()
 
 
 @node

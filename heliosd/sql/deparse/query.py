@@ -344,6 +344,13 @@ class QueryWriter:
         text = calls[0] if len(calls) == 1 else f"ROWS FROM({', '.join(calls)})"
         if item.ordinality:
             text += " WITH ORDINALITY"
+        record = [column for each in item.functions for column in getattr(each, "record", ())]
+        if record:
+            definitions = ", ".join(
+                f"{quote_identifier(column.name)} {write.context.type_name(oid, typmod)}"
+                for column, (_, oid, typmod, _) in zip(item.columns, record, strict=False)
+            )
+            return f"{text} {shown}({definitions})"
         return f"{text} {shown}({self._column_names(item)})"
 
     def _join(self, join: JoinRel, indent: int) -> str:
