@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from heliosd.catalog.membership import Walk, role_list
-from heliosd.catalog.objects import Budget, Role, Table
+from heliosd.catalog.objects import Budget, Role
 from heliosd.errors import CONFIGURATION_LIMIT_EXCEEDED, SqlError
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
-    from heliosd.sql.bound import Privilege
 
 
 class Counters(Protocol):
@@ -45,24 +44,22 @@ class Usage:
         """Whether somebody was refused in this span: that is told once."""
 
 
-def budgets_for(
-    catalog: Catalog, roles: Iterable[int], privileges: Iterable[Privilege]
-) -> tuple[Budget, ...]:
-    """The budgets from which a statement with these privileges draws, run by any of `roles`."""
+def budgets_of(catalog: Catalog, roles: Iterable[int]) -> tuple[Budget, ...]:
+    """The budgets of these roles and of all that they are members of; () for nearly everybody."""
     found: dict[int, Budget] = {}
-    holders = {holder for role in roles for holder in role_list(catalog, role, Walk.MEMBER)}
-    for oid in holders:
-        holder = catalog.of_kind(Role, oid)
-        if holder is not None:
-            found.update((budget.oid, budget) for budget in holder.budgets)
-    if not found:
-        return ()
-    read = {
-        privilege.oid
-        for privilege in privileges
-        if privilege.kind == "SELECT" and catalog.of_kind(Table, privilege.oid) is not None
-    }
-    return tuple(b for b in found.values() if (b.table in read if b.table else read))
+    for role in roles:
+        for oid in role_list(catalog, role, Walk.MEMBER):
+            holder = catalog.of_kind(Role, oid)
+            if holder is not None and holder.budgets:
+                found.update((budget.oid, budget) for budget in holder.budgets)
+    return tuple(found.values())
+
+
+def budgets_for(budgets: Iterable[Budget], read: frozenset[int] | None) -> tuple[Budget, ...]:
+    """Those from which a statement draws that reads these tables (None: it may read any)."""
+    if read is None:
+        return tuple(budgets)
+    return tuple(b for b in budgets if (b.table in read if b.table else read))
 
 
 class Ledger:

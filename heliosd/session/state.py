@@ -29,7 +29,7 @@ from heliosd.execute.utility.describe import SessionDescriber
 from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
-from heliosd.security.budgets import budgets_for
+from heliosd.security.budgets import budgets_for, budgets_of
 from heliosd.session.advisory import AdvisoryLocks
 from heliosd.session.block import Block
 from heliosd.session.channel import Channel
@@ -41,6 +41,7 @@ from heliosd.session.notify import Notifications
 from heliosd.session.portal import Portals
 from heliosd.session.prepared import NamedStatement, Statements
 from heliosd.session.prepared_commands import PreparedCommands
+from heliosd.session.reads import tables_read
 from heliosd.session.security_access import SecurityAccess
 from heliosd.session.sequences import Sequences
 from heliosd.session.settings_commands import SettingsCommands
@@ -291,9 +292,11 @@ class SessionState(IdentityState):
         )
         check_privileges(self.catalog, self.current_role_oid, program.privileges)
         roles = (self.session_role_oid, self.current_role_oid)
-        budgets = budgets_for(self.catalog, roles, program.privileges)
+        budgets = budgets_of(self.catalog, roles)
         if budgets and program.columns is not None:
-            return replace(program, budgets=budgets, point=None, point_modify=None)
+            budgets = budgets_for(budgets, tables_read(self, program))
+            if budgets:
+                return replace(program, budgets=budgets, point=None, point_modify=None)
         return program
 
     def draw(self, budgets: Sequence[Budget], rows: int, size_bytes: int) -> None:

@@ -39,6 +39,12 @@ class Pot:
             "create table other (id int primary key)",
             "insert into other select i from generate_series(1, 100) i",
             "create view behind as select * from pot",
+            """create function values_of(most int) returns setof text language sql stable
+               as 'select v from pot limit most'""",
+            """create function nested(most int) returns setof text language sql security definer
+               as 'select * from values_of(most)'""",
+            """create function one_of(wanted int) returns text language sql stable
+               as 'select v from pot where id = wanted'""",
             "grant select, update, delete on pot, other to drawer",
             "grant select on behind to drawer",
         ):
@@ -157,6 +163,9 @@ WAYS: dict[str, Callable[[Connection, int], int]] = {
     "only tested": lambda c, n: rows_of(
         c, f"select id from other o where exists (select from pot p where p.id = o.id) limit {n}"),
     "cte": lambda c, n: rows_of(c, f"with q as (select * from pot) select v from q limit {n}"),
+    "function": lambda c, n: rows_of(c, f"select * from values_of({n})"),
+    "function in a function": lambda c, n: rows_of(c, f"select nested({n})"),
+    "function of each row": lambda c, n: rows_of(c, f"select one_of(id) from other limit {n}"),
     "union": lambda c, n: rows_of(c, f"select v from pot union all select 'x' limit {n}"),
 }  # fmt: skip
 

@@ -102,9 +102,11 @@ class Execution:
                 self._send_rows([done.rows], encode_rows, program.budgets)
             return program.command_tag(done.count)
         assert program.utility is not None
-        return self.send_result(program.utility(state), describe=True)
+        return self.send_result(program.utility(state), describe=True, budgets=program.budgets)
 
-    def send_result(self, result: CommandResult, *, describe: bool) -> str:
+    def send_result(
+        self, result: CommandResult, *, describe: bool, budgets: tuple[Budget, ...] = ()
+    ) -> str:
         """What a utility statement answers; its tag."""
         state = self._state
         if result.columns is None or result.rows is None:
@@ -115,7 +117,7 @@ class Execution:
         )
         if describe:
             state.send(description)
-        count = self._send_rows(result.rows, encode_rows, result.budgets)
+        count = self._send_rows(result.rows, encode_rows, result.budgets or budgets)
         return f"{result.tag} {count}" if result.tag in _COUNTED_TAGS else result.tag
 
     def _send_rows(
@@ -254,7 +256,7 @@ class Execution:
         encode_rows = make_encoder(
             state, result.columns, resolve_formats(formats, len(result.columns))
         )[1]
-        count = self._send_rows(result.rows, encode_rows, result.budgets)
+        count = self._send_rows(result.rows, encode_rows, result.budgets or program.budgets)
         return f"{result.tag} {count}" if result.tag in _COUNTED_TAGS else result.tag
 
     # ------------------------------------------------------------ snapshots
