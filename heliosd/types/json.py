@@ -194,7 +194,8 @@ def _order(value: Any) -> tuple[Any, ...]:
         # The empty array is below every scalar: a quirk of PostgreSQL's that its docs name.
         return (4 if value else -1, len(value), *map(_order, value))
     members = sorted(value.items(), key=lambda member: _key_order(member[0]))
-    return (5, len(members), *((_key_order(key), _order(item)) for key, item in members))
+    # Keys rest by length, but compare as texts.
+    return (5, len(members), *((key, _order(item)) for key, item in members))
 
 
 @forms.helper

@@ -136,6 +136,8 @@ def _changed(value: Any, path: list[Any], new: Any, mode: str) -> Any:
 
 
 def _changed_list(value: list[Any], step: Any, rest: list[Any], new: Any, mode: str) -> Any:
+    if not value and (rest or mode in ("set", "remove")):
+        return value
     try:
         index = int(step)
     except ValueError:

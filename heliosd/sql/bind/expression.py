@@ -24,6 +24,7 @@ from heliosd.sql.bind.coerce import (
 )
 from heliosd.sql.bind.grouping import bind_grouping
 from heliosd.sql.bind.names import bind_column, bind_field
+from heliosd.sql.bind.part_assign import document_key
 from heliosd.sql.bind.resolve import ANY, UNKNOWN
 from heliosd.sql.bind.state import Handler, Level, UnknownLiteral
 from heliosd.sql.bind.sublinks import bind_sublink
@@ -50,6 +51,7 @@ from heliosd.sql.bound import (
     Slice,
     Subscript,
 )
+from heliosd.sql.bound import ArrayConstructor as BoundArray
 from heliosd.sql.tree import expressions as tree_expressions
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import (
@@ -413,35 +415,27 @@ _FIXED: Final = SqlFunction(
 def _fixed_element(level: Level, value: Expr, element: int, run: list[Any], position: int) -> Expr:
     """`point[0]`: the types of fixed length are counted from 0."""
     if any(isinstance(step, SliceStep) for step in run):
-        raise SqlError(
-            "0A000", "slices of fixed-length arrays not implemented", position=position
-        )
+        raise SqlError("0A000", "slices of fixed-length arrays not implemented", position=position)
     if len(run) > 1:
         return Const(None, element)
     return Call(_FIXED, (value, _index(level, run[0].index)), element)
 
 
 def _member_of_document(level: Level, value: Expr, run: list[Any]) -> Expr:
-    """`document['key'][0]` reads as `document -> 'key' -> 0`."""
+    """`document['key'][0]` reads as `jsonb_extract_path(document, 'key', '0')`."""
+    state = level.state
+    keys: list[Expr] = []
     for step in run:
         if isinstance(step, SliceStep):
             raise SqlError(
                 "42804", "jsonb subscript does not support slices", position=step.position
             )
-        key = level.expression(step.index)
-        if key.type not in (INT4, TEXT):
-            wanted = TEXT if key.type == UNKNOWN else INT4
-            coerced = coerce(level.state, key, wanted, form=CastForm.IMPLICIT)
-            if coerced is None:
-                raise SqlError(
-                    "42804",
-                    f"subscript type {level.state.type_name(key.type)} is not supported",
-                    hint="jsonb subscript must be coercible to either integer or text.",
-                    position=location(step.index),
-                )
-            key = coerced
-        value = operators.operate(level.state, ("->",), value, key, step.position)
-    return value
+        keys.append(explicit_cast(state, document_key(level, step), TEXT, -1, step.position))
+    text_array = state.type(TEXT).array_oid
+    extract = state.resolver.functions.exact("jsonb_extract_path", (JSONB, text_array))
+    assert isinstance(extract, SqlFunction)
+    path = BoundArray(tuple(keys), text_array, TEXT)
+    return Call(extract, (value, path), JSONB, variadic=True)
 
 
 def _character_of_name(level: Level, value: Expr, step: SubscriptStep) -> Expr:

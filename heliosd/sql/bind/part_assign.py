@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from heliosd.catalog.objects import Column
 from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
-from heliosd.sql.bind.coerce import coerce, location
-from heliosd.sql.bind.resolve import ANY, ANYARRAY
+from heliosd.sql.bind.coerce import coerce, explicit_cast, location
+from heliosd.sql.bind.resolve import ANY, ANYARRAY, UNKNOWN
 from heliosd.sql.bind.state import BindState, Level
 from heliosd.sql.bound import (
     Call,
@@ -33,6 +33,7 @@ from heliosd.types.array_assign import set_element, set_slice, too_many_dimensio
 from heliosd.types.composite import shape_of_type
 from heliosd.types.domain import base_of
 from heliosd.types.geometry import set_fixed
+from heliosd.types.jsonb_assign import jsonb_set_part
 
 if TYPE_CHECKING:
     from heliosd.sql.tree.base import Expression, Node
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from heliosd.types.registry import SqlType
 
 INT4: Final = 23
+TEXT: Final = 25
+
+JSONB: Final = 3802
 Steps = Sequence[Any]
 
 _ELEMENT: Final = SqlFunction(
@@ -84,6 +88,17 @@ def leaf_of(state: BindState, column: Column, target: ColumnTarget) -> Leaf:
         run = _run(steps)
         if kind.element and kind.category == "G" and not _is_slice(run):
             oid, typmod = kind.element, -1
+            leaf = Leaf(oid, typmod, "subscripted")
+            continue
+        if kind.oid == JSONB:
+            slice_step = next((step for step in run if isinstance(step, SliceStep)), None)
+            if slice_step is not None:
+                raise SqlError(
+                    "42804",
+                    "jsonb subscript does not support slices",
+                    position=slice_step.position,
+                )
+            oid, typmod = kind.oid, -1
             leaf = Leaf(oid, typmod, "subscripted")
             continue
         if not kind.element or kind.category != "A":
@@ -221,6 +236,14 @@ def _store_subscripts(
             row=partial(set_slice, tuple(given)), strict=False,
         )  # fmt: skip
         return Call(target, (old, value, *bounds), kind.oid, old.typmod)
+    if kind.oid == JSONB:
+        keys = tuple(document_key(level, step) for step in run)
+        texts = tuple(explicit_cast(level.state, key, TEXT, -1, 0) for key in keys)
+        target = SqlFunction(
+            "jsonb_set_part", 0, (ANY, ANY), ANY,
+            row=partial(jsonb_set_part, keys[0].type == INT4), strict=False,
+        )  # fmt: skip
+        return Call(target, (old, value, *texts), kind.oid)
     places = tuple(_bound(level, step.index) for step in run)
     if kind.category == "G":
         target = SqlFunction(
@@ -230,6 +253,25 @@ def _store_subscripts(
     before = Subscript(old, places, kind.element, old.typmod, old.collation)
     inner = _store(level, before, kind.element, rest, value)
     return Call(_ELEMENT, (old, inner, *places), kind.oid, old.typmod)
+
+
+def document_key(level: Level, step: SubscriptStep) -> Expr:
+    """A jsonb subscript as integer or text; 42804."""
+    key = level.expression(step.index)
+    if key.type in (INT4, TEXT):
+        return key
+    wanted = TEXT if key.type == UNKNOWN else INT4
+    coerced = coerce(level.state, key, wanted, form=CastForm.IMPLICIT)
+    if coerced is None and wanted == INT4:
+        coerced = coerce(level.state, key, TEXT, form=CastForm.IMPLICIT)
+    if coerced is None:
+        raise SqlError(
+            "42804",
+            f"subscript type {level.state.type_name(key.type)} is not supported",
+            hint="jsonb subscript must be coercible to either integer or text.",
+            position=location(step.index),
+        )
+    return coerced
 
 
 def _bound(level: Level, tree: Expression | None) -> Expr:
