@@ -17,7 +17,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.types.array import array_of
 from heliosd.types.calendar import (
     DATE_INFINITY,
@@ -34,7 +34,7 @@ from heliosd.types.oids import OIDS
 from heliosd.types.styles import Styles
 
 if TYPE_CHECKING:
-    from heliosd.catalog.labels import MaskCall
+    from heliosd.catalog.labels import Argument, MaskCall
     from heliosd.types.registry import SqlType
 
 Form = Callable[..., Any]
@@ -352,15 +352,28 @@ MASK_FUNCTIONS: Final[Mapping[str, MaskFunction]] = MappingProxyType(
 )
 
 
+def is_made_by_user(call: MaskCall) -> bool:
+    """Functions of users are named with their schema; the built-in ones have none."""
+    return "." in call.name
+
+
 def mask_function(call: MaskCall) -> MaskFunction:
-    """The declared function; 42883 for unknown names, 0A000 for those of users."""
+    """The declared function; 42883 for unknown names."""
     found = MASK_FUNCTIONS.get(call.name)
     if found is not None:
         return found
-    if "." in call.name:
-        raise not_supported(f"mask function {call.name} made by a user")
     raise SqlError(
         "42883",
         f"mask function {call.name} does not exist",
-        hint=f"There are {', '.join(MASK_FUNCTIONS)}.",
+        hint=f"There are {', '.join(MASK_FUNCTIONS)}; users' functions are named with a schema.",
     )
+
+
+def is_by_row(call: MaskCall) -> bool:
+    """Whether the mask is drawn from the row's key too."""
+    return not is_made_by_user(call) and mask_function(call).by_row
+
+
+def constant_of(kind: SqlType, argument: Argument) -> Any:
+    """A mask's argument as a value of a type; 22P02."""
+    return kind.input(str(argument), -1, _PLAIN)

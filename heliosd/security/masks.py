@@ -24,7 +24,16 @@ from heliosd.catalog import acl
 from heliosd.catalog.objects import Schema, Table, TypeObject
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 from heliosd.functions.registry import SqlFunction
-from heliosd.security.mask_functions import Form, MaskedColumn, full_value, mask_function
+from heliosd.security.mask_functions import (
+    Form,
+    MaskedColumn,
+    full_value,
+    is_by_row,
+    is_made_by_user,
+    mask_function,
+)
+from heliosd.security.user_masks import find_user_mask
+from heliosd.sql.bind.routines import routine_function
 from heliosd.sql.bound import (
     BoundStatement,
     Call,
@@ -106,8 +115,16 @@ def type_of_column(catalog: Catalog, column: Column) -> SqlType | None:
         oid = made.base_type
 
 
+def check_call(catalog: Catalog, table: Table, column: Column, call: MaskCall) -> None:
+    """Raise what is wrong with the call: 22023, 42804, 42883, 42P17, 55000."""
+    if is_made_by_user(call):
+        find_user_mask(catalog, column, call)
+    else:
+        mask_form(catalog, table, column, call)
+
+
 def mask_form(catalog: Catalog, table: Table, column: Column, call: MaskCall) -> Form:
-    """What computes the mask; raises what is wrong with the call (22023, 42804, 42883, 55000)."""
+    """What computes a built-in mask; raises what is wrong with the call."""
     declared = mask_function(call)
     kind = type_of_column(catalog, column)
     if kind is None:
@@ -138,11 +155,11 @@ def _nothing(*_row: Any) -> None:
 
 
 def masked_value(catalog: Catalog, table: Table, attnum: int, call: MaskCall, value: Any) -> Any:
-    """A value as an error may show it. Masks that need the row's key hide it whole there."""
+    """A value as an error may show it: hidden whole by masks that take more than the value."""
     if value is None:
         return None
     column = table.column(attnum)
-    if mask_function(call).by_row:
+    if is_made_by_user(call) or is_by_row(call):
         kind = type_of_column(catalog, column)
         return None if kind is None else full_value(kind, column.typmod)
     return usable_form(catalog, table, column, call)(value)
@@ -165,7 +182,7 @@ def apply_masks(bound: BoundStatement, catalog: Catalog, role: int) -> BoundStat
     statement = masker.visit(bound.statement) if masker.hidden else bound.statement
     # A grant of UNMASK on a schema or the database gives it another version.
     above = [catalog.of_kind(Schema, table.schema) for table in tables]
-    versions = dict(bound.dependencies)
+    versions = {**dict(bound.dependencies), **masker.routines}
     versions.update((s.oid, s.version) for s in (*above, catalog.database) if s is not None)
     return replace(bound, statement=statement, dependencies=tuple(versions.items()))
 
@@ -185,6 +202,8 @@ class _Masker:
         self.hidden: dict[int, Mapping[int, MaskCall]] = {}
         self.tables: dict[int, Table] = {}
         self.functions: dict[tuple[int, int], SqlFunction] = {}
+        self.routines: dict[int, int] = {}
+        """Users' functions that are called, with their versions."""
         self.storing = False
 
     # -- which rels ------------------------------------------------------------------------------
@@ -279,11 +298,28 @@ class _Masker:
                 "what reads it cannot be stored",
                 position=var.position,
             )
+        if is_made_by_user(call):
+            made = self._by_user(var, column, call)
+            if made is not None:
+                return made
         key: tuple[Expr, ...] = ()
-        if mask_function(call).by_row:
+        if is_by_row(call):
             key = tuple(_key_var(var.rel, table, attnum) for attnum in table.primary_key)
         function = self._function(table, var, call, tuple(each.type for each in key))
         return Call(function, (var, *key), var.type, var.typmod, var.collation)
+
+    def _by_user(self, var: Var, column: Column, call: MaskCall) -> Expr | None:
+        """A call of a user's function; None when that is not there or not fit any more."""
+        try:
+            routine, constants = find_user_mask(self.catalog, column, call)
+        except SqlError:
+            return None
+        self.routines[routine.oid] = routine.version
+        function = routine_function(self.catalog, routine)
+        shown = Call(function, (var, *constants), var.type, var.typmod, var.collation)
+        missing = NullTest(var, negated=False)
+        null = Const(None, var.type, var.typmod, var.collation)
+        return Case(None, ((missing, null),), shown, var.type, var.typmod, var.collation)
 
     def _function(
         self, table: Table, var: Var, call: MaskCall, key_types: tuple[int, ...]

@@ -95,7 +95,7 @@ class World:
         """Everything away."""
         for connection in self._sessions.values():
             connection.close()
-        self.admin.execute(f"drop database {self.name}")
+        self.admin.execute(f"drop database {self.name} with (force)")
         for role in ("owner", "reader", "lead", "guard"):
             self.admin.execute(f"drop role {self.name}_{role}")
         self.admin.close()

@@ -75,7 +75,7 @@ class Pot:
     def close(self) -> None:
         self.admin.close()
         with self.server.connect() as admin:
-            for sql in ("drop database pots", "drop role drawer", "drop role drawers"):
+            for sql in ("drop database pots with (force)", "drop role drawer", "drop role drawers"):
                 admin.execute(sql)
 
 

@@ -51,7 +51,7 @@ def admin(server: Server) -> Iterator[psycopg.Connection[Any]]:
             yield connection
             connection.execute("drop schema watch cascade")
             connection.execute("drop table watched")
-        first.execute("drop database travel")
+        first.execute("drop database travel with (force)")
         for role in ROLES:
             first.execute(f"drop role {role}")
 

@@ -242,6 +242,62 @@ def test_an_invokers_view_asks_the_caller_alone(world: World) -> None:
     world.ask("owner", "drop view invoked")
 
 
+# -- functions of users ---------------------------------------------------------------------------
+
+
+def test_a_security_definers_function_asks_its_owner(world: World) -> None:
+    world.ask("postgres", "grant create on schema public to masking_lead")
+    body = "as 'select email from person where id = 1'"
+    for role in ("owner", "lead"):
+        for kind in ("definer", "invoker"):
+            name = f"{role}_{kind}()"
+            world.ask(
+                role, f"create function {name} returns text language sql security {kind} {body}"
+            )
+    assert world.value("reader", "select lead_definer()") == "alice@example.org"
+    assert world.value("reader", "select lead_invoker()") == ALICE
+    assert world.value("reader", "select owner_definer()") == ALICE
+    assert world.value("lead", "select owner_definer()") == ALICE
+    assert world.value("lead", "select owner_invoker()") == "alice@example.org"
+    for role in ("owner", "lead"):
+        for kind in ("definer", "invoker"):
+            world.ask(role, f"drop function {role}_{kind}()")
+    world.ask("postgres", "revoke create on schema public from masking_lead")
+
+
+def test_a_users_function_is_a_mask_that_mask_administrators_may_name(world: World) -> None:
+    make = (
+        "create function public.cut(value text, shown int) returns text language sql {} "
+        "as 'select left(value, shown) || session_user::text'"
+    )
+    mask = "alter table person alter column note add masked with (function = 'public.cut(3)')"
+    world.ask("owner", make.format("immutable"))
+    assert world.refused("owner", mask).sqlstate == "42501"
+    world.admin.execute("grant helios_mask_admin to masking_owner")
+    for sqlstate, options in (("42P17", "immutable"), ("42P17", "security definer")):
+        world.ask("owner", "drop function cut(text, int)")
+        world.ask("owner", make.format(options))
+        assert world.refused("owner", mask).sqlstate == sqlstate
+    assert world.refused("owner", mask.replace("3", "3, 4")).sqlstate == "42883"
+    assert world.refused("owner", mask.replace("3", '"x"')).sqlstate in ("22P02", "42P17")
+    world.ask("owner", "alter function cut(text, int) immutable")
+    with world.undone("owner") as connection:
+        connection.execute(mask)
+        found = connection.execute("select note from person order by id").fetchall()
+        assert found == [("firmasking_owner",), ("secmasking_owner",), (None,)]
+        found = connection.execute(
+            "select v.i, note from (values (1), (9)) v(i) left join person p on p.id = v.i"
+        ).fetchall()
+        assert found == [(1, "firmasking_owner"), (9, None)]
+        # What is no longer fit hides all.
+        connection.execute("alter function cut(text, int) security invoker")
+        assert connection.execute("select note from person where id = 1").fetchone() == ("XXXX",)
+        connection.execute("drop function cut(text, int)")
+        assert connection.execute("select note from person where id = 1").fetchone() == ("XXXX",)
+    world.ask("owner", "drop function cut(text, int)")
+    world.admin.execute("revoke helios_mask_admin from masking_owner")
+
+
 # -- indexes and keys -----------------------------------------------------------------------------
 
 
@@ -308,6 +364,20 @@ def test_set_from_an_expression_that_reads_a_masked_column_is_refused(
     world: World, sql: str
 ) -> None:
     assert world.refused("reader", sql).sqlstate == "42501"
+
+
+def test_merge_sees_the_mask(world: World) -> None:
+    merge = (
+        "merge into person t using (values ('bob@example.org', 2)) v(email, id) on t.{0} = v.{0} "
+        "when matched {1} then update set note = {2}"
+    )
+    error = world.refused("reader", merge.format("id", "", "t.email"))
+    assert error.sqlstate == "42501"
+    with world.undone("reader") as connection:
+        assert connection.execute(merge.format("email", "", "'x'")).rowcount == 0
+        matched = "and t.email = 'bob@example.org'"
+        assert connection.execute(merge.format("id", matched, "'x'")).rowcount == 0
+        assert connection.execute(merge.format("id", "", "'x'")).rowcount == 1
 
 
 def test_conditions_of_changes_see_the_mask(world: World) -> None:
@@ -449,7 +519,7 @@ def test_syntax_and_its_errors(world: World) -> None:
         ("partial(-1, \"x\", 0)", "22023"),
         ("nonsense()", "42883"),
         ("upper(note)", "22023"),
-        ("public.mine()", "0A000"),
+        ("public.mine()", "42501"),
         ("noise(0.1)", "42804"),
         ("date(\"year\")", "42804"),
         ("", "22023"),

@@ -70,4 +70,4 @@ def test_masks_and_labels_survive_dump_and_restore(world: World) -> None:
             connection.execute("revoke unmask on database restored from postgres")
             assert connection.execute(sql).fetchall() == [("aXXX@XXXX.com", "01..89", "XXXX")]
     finally:
-        world.admin.execute("drop database restored")
+        world.admin.execute("drop database restored with (force)")

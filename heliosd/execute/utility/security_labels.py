@@ -35,7 +35,8 @@ from heliosd.execute.utility.names import (
     require_relation_owner,
 )
 from heliosd.execute.utility.registry import runs
-from heliosd.security.masks import mask_form
+from heliosd.security.mask_functions import is_made_by_user
+from heliosd.security.masks import check_call
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import ObjectKind, ObjectRef, QualifiedName
 from heliosd.sql.tree.define import SecurityLabel
@@ -166,7 +167,9 @@ def check_mask(
         )
     if column.attnum in relation.primary_key:
         raise masked_primary_key(column.name)
-    mask_form(session.catalog, relation, column, call)
+    if is_made_by_user(call):
+        require_mask_admin(session, column.name, relation)
+    check_call(session.catalog, relation, column, call)
 
 
 def masked_primary_key(column: str) -> SqlError:
