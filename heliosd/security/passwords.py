@@ -18,6 +18,7 @@ from typing import Final
 
 from helios_protocol.scram import (
     ITERATIONS_DEFAULT,
+    MECHANISM,
     Verifier,
     make_verifier,
     mock_verifier,
@@ -80,6 +81,9 @@ def changed_password(role: Role, change: PasswordChange) -> Role | None:
     Raises 22023 for what the policy refuses, 0A000 for MD5. Takes milliseconds: run in a thread.
     """
     ready = parse_verifier(change.password)
+    if ready is None and change.password.startswith(f"{MECHANISM}$"):
+        # Taken as clear text it would be a password that nobody means.
+        raise SqlError("22023", "invalid SCRAM verifier")
     earlier = ((role.verifier,) if role.verifier else ()) + role.password_history
     shared = parse_verifier(role.verifier) if role.verifier and change.overlap_until else None
     if ready is not None:
