@@ -10,6 +10,7 @@ from heliosd.errors import not_supported
 from heliosd.execute import loops
 from heliosd.execute import window as window_functions
 from heliosd.execute.expressions import Code, local
+from heliosd.execute.frame_range import RangeScale, scale_of
 from heliosd.execute.row_program import (
     Consume,
     Flow,
@@ -27,6 +28,7 @@ from heliosd.functions.registry import AggregateForm, InlineAggregate, SqlAggreg
 from heliosd.plan.columns import ColumnKey
 from heliosd.plan.physical import Window
 from heliosd.sql.bound import Expr, FrameBound, SortKey, WindowCall
+from heliosd.sql.bound import Window as WindowDefinition
 from heliosd.types.registry import CallTypes
 
 
@@ -68,6 +70,7 @@ def produce_window(
             definition.exclude,
             bool(definition.order_by) and definition.order_by[0].descending,
             len(parts),
+            _scale(definition),
         )
         order = len(definition.order_by)
         spec = WindowSpec(tuple(pass_functions(passes)), len(partition), order, frame, tuple(specs))
@@ -77,7 +80,7 @@ def produce_window(
     forms = tuple_of(_aggregate(c, call, flow) for call in node.calls)
     offsets = f"({_offset(c, definition.start, flow)}, {_offset(c, definition.end, flow)})"
     compute = c.slot(window_functions.window_rows)
-    writer.line(f"{rows} = {compute}({rows}, {spec_slot}, {forms}, {offsets}, check)")
+    writer.line(f"{rows} = {compute}({rows}, {spec_slot}, {forms}, {offsets}, check, ctx.eval)")
     chunk, row, results = c.module.name("r"), c.module.name("r"), c.module.name("r")
     with writer.block(f"for {chunk} in {c.slot(loops.chunks)}({rows}):", loop=True):
         writer.line("check()")
@@ -96,6 +99,14 @@ def produce_window(
             consume(flow.plus(columns))
         if flow.flush is not None:
             flow.flush()
+
+
+def _scale(definition: WindowDefinition) -> RangeScale | None:
+    """How the ORDER BY values of a RANGE frame with an offset compare."""
+    bounds = (definition.start, definition.end)
+    if definition.mode != "range" or all(bound.offset is None for bound in bounds):
+        return None
+    return scale_of(definition.order_by[0].expression.type)
 
 
 def _call_spec(c: ProgramCompiler, call: WindowCall, at: Flow, fields: list[str]) -> CallSpec:

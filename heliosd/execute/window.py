@@ -5,10 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
+from heliosd.execute.frame_range import RangeScale, check_range_offset
 from heliosd.execute.loops import sort_rows
+
+if TYPE_CHECKING:
+    from heliosd.types.context import EvalContext
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -24,6 +28,7 @@ class FrameSpec:
     descending: bool
     order_at: int
     """Where in a row the raw value of the only ORDER BY key rests (RANGE with an offset)."""
+    scale: RangeScale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,10 @@ class Partition:
     """One partition in window order (functions.registry.WindowPartition)."""
 
     __slots__ = (
+        "_ctx",
         "_end",
         "_frame",
+        "_placed",
         "_start",
         "arguments",
         "peer_ends",
@@ -65,7 +72,11 @@ class Partition:
         "size",
     )
 
-    def __init__(self, rows: Sequence[Row], spec: WindowSpec, start: Any, end: Any) -> None:
+    def __init__(
+        self, rows: Sequence[Row], spec: WindowSpec, start: Any, end: Any, ctx: Any
+    ) -> None:
+        self._ctx = ctx
+        self._placed: tuple[int, int, list[Any]] | None = None
         self.rows = rows
         self.size = len(rows)
         self.arguments: list[list[Any]] = []
@@ -130,21 +141,28 @@ class Partition:
     def _range_bound(self, row: int, sign: int, offset: Any, *, is_end: bool) -> int:
         """RANGE with an offset: by value of the one ORDER BY key."""
         frame = self._frame
+        assert frame.scale is not None
         value = self.rows[row][frame.order_at]
         if value is None:
             return self.peer_ends[row] if is_end else self.peer_starts[row]
-        if not isinstance(value, int | float) and type(value).__name__ != "Decimal":
-            raise not_supported("RANGE with an offset for this type")
-        wanted = value + sign * offset if not frame.descending else value - sign * offset
-        known = [r[frame.order_at] for r in self.rows]
+        if self._placed is None:
+            self._placed = self._places(frame.scale)
+        first, last, places = self._placed
+        wanted = frame.scale.shifted(self._ctx, value, offset, -sign if frame.descending else sign)
+        if frame.descending:
+            cut = bisect_left if is_end else bisect_right
+            return last - cut(places, wanted)
+        return first + (bisect_right if is_end else bisect_left)(places, wanted)
+
+    def _places(self, scale: RangeScale) -> tuple[int, int, list[Any]]:
+        """(first row with a value, one past the last, the values' places in ascending order)."""
+        known = [r[self._frame.order_at] for r in self.rows]
         first = next((i for i, v in enumerate(known) if v is not None), 0)
         last = len(known) - next((i for i, v in enumerate(reversed(known)) if v is not None), 0)
-        values = known[first:last]
-        if frame.descending:
-            values = [-v for v in values]
-            wanted = -wanted
-        cut = bisect_right if is_end else bisect_left
-        return first + cut(values, wanted)
+        places = [scale.place(v) for v in known[first:last]]
+        if self._frame.descending:
+            places.reverse()
+        return first, last, places
 
 
 def _peers(rows: Sequence[Row], start: int, stop: int) -> tuple[list[int], list[int]]:
@@ -169,13 +187,14 @@ def window_rows(
     aggregates: tuple[tuple[Any, ...] | None, ...],
     offsets: tuple[Any, Any],
     check: Callable[[], None],
+    ctx: EvalContext,
 ) -> list[tuple[Row, Row]]:
     """Each row with the values of the window calls, in window order.
 
     `aggregates` has, per call that is an aggregate, (init, step, final, inverse or None).
     """
     for offset, which in zip(offsets, ("starting", "ending"), strict=True):
-        _check_offset(offset, which, spec.frame.mode)
+        _check_offset(offset, which, spec.frame)
     if spec.passes:
         rows = sort_rows(rows, spec.passes, check)
     result: list[tuple[Row, Row]] = []
@@ -189,7 +208,7 @@ def window_rows(
         part = rows[first:i]
         first = i
         check()
-        partition = Partition(part, spec, *offsets)
+        partition = Partition(part, spec, *offsets, ctx)
         columns = [
             _values(partition, call, aggregate, check)
             for call, aggregate in zip(spec.calls, aggregates, strict=True)
@@ -198,16 +217,15 @@ def window_rows(
     return result
 
 
-def _check_offset(offset: Any, which: str, mode: str) -> None:
+def _check_offset(offset: Any, which: str, frame: FrameSpec) -> None:
     if offset is MISSING:
         return
     if offset is None:
         raise SqlError("22004", f"frame {which} offset must not be null")
-    if isinstance(offset, int | float) and offset < 0:
-        state = "22013"
-        if mode == "range":
-            raise SqlError(state, "invalid preceding or following size in window function")
-        raise SqlError(state, f"frame {which} offset must not be negative")
+    if frame.scale is not None:
+        check_range_offset(offset, frame.scale)
+    elif offset < 0:
+        raise SqlError("22013", f"frame {which} offset must not be negative")
 
 
 MISSING: Any = object()

@@ -41,6 +41,7 @@ from heliosd.sql.bound import (
     Collate,
     Const,
     Expr,
+    FieldSelect,
     MinMax,
     Not,
     NullIf,
@@ -128,6 +129,10 @@ def _bits(level: Level, tree: tree_expressions.BitConstant) -> Expr:
     return literal(
         level.state, UnknownLiteral(tree.text, tree.position), BIT, -1, CastForm.IMPLICIT
     )
+
+
+def _search_depth(level: Level, tree: tree_expressions.SearchDepth) -> Expr:
+    return FieldSelect(level.expression(tree.operand), 0, "f1", INT8)
 
 
 def _parameter(level: Level, tree: tree_expressions.ParameterRef) -> Expr:
@@ -489,6 +494,7 @@ EXPRESSIONS: Final[Mapping[type, Handler]] = {
     tree_expressions.BooleanConstant: _boolean,
     tree_expressions.BitConstant: _bits,
     tree_expressions.ParameterRef: _parameter,
+    tree_expressions.SearchDepth: _search_depth,
     tree_expressions.ColumnRef: bind_column,
     tree_expressions.Star: _star,
     tree_expressions.OperatorCall: operators.bind_operator,

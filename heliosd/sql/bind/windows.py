@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.sql.bind.coerce import coerce, location, settle
 from heliosd.sql.bind.sorting import check_groupable, sort_key
 from heliosd.sql.bind.state import Level
@@ -13,6 +13,7 @@ from heliosd.sql.bound.walk import has_window, rels_used
 from heliosd.sql.tree import window as tree_window
 from heliosd.sql.tree.base import Node
 from heliosd.sql.tree.window import FrameBoundKind, WindowDefinition
+from heliosd.types.registry import CastContext
 
 _DEFAULT_START: Final = FrameBound("unbounded_preceding")
 _DEFAULT_END: Final = FrameBound("current_row")
@@ -155,13 +156,7 @@ def _bound(
                 "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
                 position=tree.position,
             )
-        wanted = _range_offset_type(order[0].expression.type)
-        if not wanted:
-            raise not_supported(
-                "RANGE with offset PRECEDING/FOLLOWING for column type "
-                + state.type_name(order[0].expression.type),
-                position=at,
-            )
+        wanted = _range_offset_type(level, order[0].expression.type, offset.type, at)
     else:
         wanted = 20
     found = coerce(state, offset, wanted, position=at)
@@ -179,12 +174,32 @@ def _bound(
     return FrameBound(kind, found)
 
 
-def _range_offset_type(oid: int) -> int:
-    """The type that is added to a key of type `oid`; 0 where that is not built (times)."""
-    if oid in (21, 23, 20):
-        return 20
-    if oid in (700, 701):
-        return 701
-    if oid == 1700:
-        return 1700
-    return 0
+_RANGE_OFFSETS: Final = {
+    21: (20, 23, 21), 23: (20, 23, 21), 20: (20,), 700: (701,), 701: (701,), 1700: (1700,),
+    1082: (1186,), 1083: (1186,), 1114: (1186,), 1184: (1186,), 1186: (1186,), 1266: (1186,),
+}  # fmt: skip
+"""The types of offsets that go with an ORDER BY type, the preferred one first."""
+
+
+def _range_offset_type(level: Level, oid: int, given: int, position: int) -> int:
+    """The type that is added to a key of type `oid`; 0A000 where there is none."""
+    state = level.state
+    base = state.resolver.base(oid)
+    wanted = _RANGE_OFFSETS.get(base, ())
+    shown = state.type_name(oid)
+    if not wanted:
+        raise SqlError(
+            "0A000",
+            f"RANGE with offset PRECEDING/FOLLOWING is not supported for column type {shown}",
+            position=position,
+        )
+    for each in wanted:
+        if state.resolver.can_coerce(given, each, CastContext.IMPLICIT):
+            return each
+    raise SqlError(
+        "0A000",
+        f"RANGE with offset PRECEDING/FOLLOWING is not supported for column type {shown} and "
+        f"offset type {state.type_name(given)}",
+        hint="Cast the offset value to an appropriate type.",
+        position=position,
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
+from heliosd.sql.bind.search_cycle import with_search_and_cycle
 from heliosd.sql.bind.set_operations import bind_sides, check_plain_recursion
 from heliosd.sql.bind.state import CteEntry, Level
 from heliosd.sql.bound import Cte, Query, RelColumn
@@ -115,7 +116,7 @@ def finish_with(level: Level) -> tuple[Cte, ...]:
 def _bind_table(level: Level, table: CommonTable, *, recursive: bool) -> CteEntry:
     state = level.state
     if table.search is not None or table.cycle is not None:
-        raise not_supported("SEARCH and CYCLE in WITH RECURSIVE", position=table.position)
+        table = with_search_and_cycle(table, _recursive_names(level, table, recursive=recursive))
     entry = CteEntry(state.new_cte(), table.name, ())
     entry.materialized = _MATERIALIZED[table.materialized]
     entry.position = table.position
@@ -155,6 +156,15 @@ def _bind_table(level: Level, table: CommonTable, *, recursive: bool) -> CteEntr
     entry.query = query
     entry.columns = _columns(table, outputs)
     return entry
+
+
+def _recursive_names(level: Level, table: CommonTable, *, recursive: bool) -> tuple[str, ...]:
+    """What the columns of a query with SEARCH or CYCLE are called."""
+    tree = table.query
+    if not recursive or not isinstance(tree, SetOperation):
+        raise SqlError("42601", "WITH query is not recursive", position=table.position)
+    names = tuple(name for name, *_ in output_columns(level.query(tree.left)))
+    return (*table.columns, *names[len(table.columns) :])
 
 
 def _columns(

@@ -329,6 +329,13 @@ class RowExpression(Expression):
 
 
 @node
+class SearchDepth(Expression):
+    """The depth that SEARCH BREADTH FIRST keeps as the first field of its records."""
+
+    operand: Expression
+
+
+@node
 class ArrayConstructor(Expression):
     """ARRAY[...]; a nested `[...]` is a nested ArrayConstructor."""
 
