@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heliosd.errors import SqlError
 from heliosd.types.calendar import US_PER_DAY
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
     from heliosd.types.context import EvalContext
 
 Interval = tuple[int, int, int]
+Place: TypeAlias = Callable[[Any], tuple[int, Any]]
+Shifted: TypeAlias = Callable[["EvalContext", Any, Any, int], tuple[int, Any]]
 
 LOWEST: Final = (-1, 0)
 """Below every value."""
 HIGHEST: Final = (1, 0)
 """Above every value but NaN."""
 
+
 @dataclass(frozen=True, slots=True)
 class RangeScale:
     """`place` puts a value on the scale; `shifted` a value moved by an offset (sign +1 or -1)."""
 
-    place: Callable[[Any], tuple[int, Any]]
-    shifted: Callable[[EvalContext, Any, Any, int], tuple[int, Any]]
+    place: Place
+    shifted: Shifted
     negative: Callable[[Any], bool]
 
 
@@ -51,7 +54,7 @@ def check_range_offset(offset: Any, scale: RangeScale) -> None:
 
 
 def _number(value: Any) -> tuple[int, Any]:
-    return (2, 0) if value != value else (0, value)  # noqa: PLR0124  # NaN differs from itself
+    return (2, 0) if value != value else (0, value)  # NaN differs from itself
 
 
 def _numeric(value: Decimal) -> tuple[int, Any]:
@@ -83,7 +86,7 @@ def _span(value: Interval) -> int:
 
 
 def _is_negative_number(offset: float) -> bool:
-    return bool(offset != offset or offset < 0)  # noqa: PLR0124  # NaN differs from itself
+    return bool(offset != offset or offset < 0)  # NaN differs from itself
 
 
 def _add_span(_ctx: EvalContext, value: Interval, offset: Interval, sign: int) -> tuple[int, Any]:
@@ -144,7 +147,7 @@ def _plain(value: Any) -> tuple[int, Any]:
 
 _INTEGER: Final = RangeScale(_plain, _add_integer, lambda o: o < 0)
 _FLOAT: Final = RangeScale(_number, _add_float, _is_negative_number)
-_SPANS: Final = {
+_SPANS: Final[dict[int, tuple[Place, Shifted]]] = {
     1082: (lambda v: (0, _date_us(v)), _add_date),
     1083: (_plain, _add_time),
     1114: (_plain, _add_timestamp),

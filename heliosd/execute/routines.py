@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from heliosd.catalog.objects import Role, Routine
 from heliosd.errors import SqlError
@@ -36,6 +36,10 @@ DEPTH_MAX: Final = 100
 
 KEPT_MAX: Final = 1_000
 """Bodies that a session keeps."""
+
+
+CallKey: TypeAlias = tuple[tuple[int, ...], int, tuple[tuple[str, int], ...]]
+"""A call's types: arguments, result, and the columns that it declared (for "record")."""
 
 
 class RoutineOwner(Protocol):
@@ -74,21 +78,33 @@ class Routines:
         self._bodies: dict[tuple[object, ...], Body] = {}
         self._depth = 0
 
-    def call(self, oid: int, arguments: tuple[int, ...], result: int, values: Sequence[Any]) -> Any:
+    def call(
+        self,
+        oid: int,
+        arguments: tuple[int, ...],
+        result: int,
+        values: Sequence[Any],
+        columns: tuple[tuple[str, int], ...] = (),
+    ) -> Any:
         """The value of one call: the first row of the last statement; None without one."""
-        found = self._run(oid, arguments, result, values, one=True)
+        found = self._run(oid, (arguments, result, columns), values, one=True)
         if result == VOID:
-            return None if self._find(oid).kind == "p" else ""
+            return None
         return found[0][0] if found else None
 
     def rows(
-        self, oid: int, arguments: tuple[int, ...], result: int, values: Sequence[Any]
+        self,
+        oid: int,
+        arguments: tuple[int, ...],
+        result: int,
+        values: Sequence[Any],
+        columns: tuple[tuple[str, int], ...] = (),
     ) -> Iterator[Any]:
         """The values of a set-returning call.
 
         Whole: the caller may stop reading, or call again before it has read all.
         """
-        found = self._run(oid, arguments, result, values, one=False)
+        found = self._run(oid, (arguments, result, columns), values, one=False)
         return iter(()) if result == VOID else (row[0] for row in found)
 
     # -- running -----------------------------------------------------------------------------
@@ -99,15 +115,7 @@ class Routines:
             raise SqlError("42883", f"function with OID {oid} does not exist")
         return found
 
-    def _run(
-        self,
-        oid: int,
-        arguments: tuple[int, ...],
-        result: int,
-        values: Sequence[Any],
-        *,
-        one: bool,
-    ) -> list[Any]:
+    def _run(self, oid: int, types: CallKey, values: Sequence[Any], *, one: bool) -> list[Any]:
         """All statements of a body; the rows (`one`: at most one) of the last."""
         routine = self._find(oid)
         if self._depth >= DEPTH_MAX:
@@ -119,12 +127,10 @@ class Routines:
         try:
             with self._acting(routine):
                 found: list[Any] = []
-                total = len(self._body(routine, arguments, result))
+                total = len(self._body(routine, types))
                 for number in range(1, total + 1):
                     rows_max = None if number == total and not one else int(number == total)
-                    found = self._statement(
-                        routine, (arguments, result), number - 1, tuple(values), rows_max
-                    )
+                    found = self._statement(routine, types, number - 1, tuple(values), rows_max)
                 return found
         except SqlError as error:
             where = f" statement {number}" if number else " during startup"
@@ -150,19 +156,19 @@ class Routines:
     def _statement(
         self,
         routine: Routine,
-        types: tuple[tuple[int, ...], int],
+        types: CallKey,
         index: int,
         values: tuple[Any, ...],
         rows_max: int | None,
     ) -> list[Any]:
         """Run one statement of the body; `rows_max` None: all of its rows."""
         while True:
-            program = self._body(routine, *types)[index]
+            program = self._body(routine, types)[index]
             try:
                 return self._once(routine, program, values, rows_max)
             except PlanIsStale:
                 # The table's lock is held by now, so the next program stays good.
-                self._bodies.pop((routine.oid, routine.version, *types), None)
+                self._bodies.pop((routine.oid, routine.version, types), None)
 
     def _once(
         self, routine: Routine, program: Program, values: tuple[Any, ...], rows_max: int | None
@@ -216,18 +222,16 @@ class Routines:
 
     # -- preparing ---------------------------------------------------------------------------
 
-    def _body(
-        self, routine: Routine, arguments: tuple[int, ...], result: int
-    ) -> tuple[Program, ...]:
+    def _body(self, routine: Routine, types: CallKey) -> tuple[Program, ...]:
         services = self._owner.services
-        key = (routine.oid, routine.version, arguments, result)
+        key = (routine.oid, routine.version, types)
         stamp = self._owner.plan_stamp()
         kept = self._bodies.get(key)
         if kept is not None and kept.stamp == stamp:
             current = services.catalog.is_current
             if all(current(program.dependencies) for program in kept.programs):
                 return kept.programs
-        programs = tuple(prepare_body(services, routine, arguments, result, self._owner.row_count))
+        programs = tuple(prepare_body(services, routine, types, self._owner.row_count))
         if len(self._bodies) > KEPT_MAX:
             self._bodies.clear()
         self._bodies[key] = Body(programs, stamp)
@@ -237,8 +241,7 @@ class Routines:
 def prepare_body(
     session: SessionServices,
     routine: Routine,
-    arguments: tuple[int, ...],
-    result: int,
+    types: CallKey,
     row_count: Callable[[int], int] | None,
     *,
     as_owner: bool = False,
@@ -249,9 +252,12 @@ def prepare_body(
     """
     from heliosd.execute.prepare import prepare_utility
 
+    arguments, result, declared = types
     scope = body_scope(session, routine, arguments)
     trees = parse_body(routine)
     wanted = declared_result(routine, result, arguments, scope)
+    if declared:
+        wanted = RoutineResult(RECORD, declared, is_row=True)
     for number, tree in enumerate(trees, 1):
         last = wanted if number == len(trees) else None
         if not isinstance(tree, Query | Modification):

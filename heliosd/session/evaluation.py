@@ -200,16 +200,26 @@ class Evaluation:
         return self._owner.signal_backend(pid, terminate=True)
 
     def call_routine(
-        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+        self,
+        oid: int,
+        arguments: tuple[int, ...],
+        result: int,
+        values: tuple[Any, ...],
+        columns: tuple[tuple[str, int], ...] = (),
     ) -> Any:
         """A user's function."""
-        return self._owner.routines.call(oid, arguments, result, values)
+        return self._owner.routines.call(oid, arguments, result, values, columns)
 
     def routine_rows(
-        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+        self,
+        oid: int,
+        arguments: tuple[int, ...],
+        result: int,
+        values: tuple[Any, ...],
+        columns: tuple[tuple[str, int], ...] = (),
     ) -> Iterator[Any]:
         """A user's set-returning function."""
-        return self._owner.routines.rows(oid, arguments, result, values)
+        return self._owner.routines.rows(oid, arguments, result, values, columns)
 
     def random(self) -> float:
         """random()."""

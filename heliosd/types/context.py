@@ -216,13 +216,26 @@ class EvalContext(Protocol):
 
     def terminate_backend(self, pid: int) -> bool: ...
     def call_routine(
-        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+        self,
+        oid: int,
+        arguments: tuple[int, ...],
+        result: int,
+        values: tuple[Any, ...],
+        columns: tuple[tuple[str, int], ...] = (),
     ) -> Any:
-        """The value of a user's function, called with values of these types."""
+        """The value of a user's function, called with values of these types.
+
+        `columns`: those that the call declared for a function that returns "record".
+        """
         ...
 
     def routine_rows(
-        self, oid: int, arguments: tuple[int, ...], result: int, values: tuple[Any, ...]
+        self,
+        oid: int,
+        arguments: tuple[int, ...],
+        result: int,
+        values: tuple[Any, ...],
+        columns: tuple[tuple[str, int], ...] = (),
     ) -> Iterator[Any]:
         """The values of a user's set-returning function."""
         ...

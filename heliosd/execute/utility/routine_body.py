@@ -27,7 +27,7 @@ def check_body(session: SessionServices, routine: Routine, *, only_syntax: bool)
             return []
         return list(
             prepare_body(
-                session, routine, routine.argument_types, routine.result, None, as_owner=True
+                session, routine, (routine.argument_types, routine.result, ()), None, as_owner=True
             )
         )
     except SqlError as error:

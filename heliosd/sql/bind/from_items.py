@@ -14,8 +14,10 @@ from heliosd.catalog.objects import (
     View,
 )
 from heliosd.errors import SqlError, not_supported
+from heliosd.functions.registry import SqlFunction
 from heliosd.sql.bind.coerce import coerce, location
 from heliosd.sql.bind.joins import bind_join
+from heliosd.sql.bind.routines import with_columns
 from heliosd.sql.bind.state import (
     BindState,
     ColumnsItem,
@@ -46,6 +48,7 @@ from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import FunctionCall
+from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -431,7 +434,14 @@ def _with_columns(
                 position=each.position,
             )
         record.append((each.name, oid, typmod, 100 if kind.collatable else 0))
-    return replace(function, record=tuple(record))
+    found = replace(function, record=tuple(record))
+    columns = tuple((name, oid) for name, oid, *_ in record)
+    if isinstance(found, SetReturningCall) and found.function.oid >= FIRST_NORMAL_OID:
+        return replace(found, function=with_columns(found.function, columns))
+    if isinstance(found, Call) and isinstance(found.target, SqlFunction):
+        if found.target.oid >= FIRST_NORMAL_OID:
+            return replace(found, target=with_columns(found.target, columns))
+    return found
 
 
 def _calls(tree: Expression) -> tuple[Expression, ...]:

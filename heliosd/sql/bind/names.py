@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.resolve import UNKNOWN
+from heliosd.sql.bind.routines import routines_named
 from heliosd.sql.bind.state import Item, Level, ambiguous_column
 from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, WholeRow
+from heliosd.sql.tree.expressions import ColumnRef, FunctionCall
 from heliosd.types.domain import base_of
-
-if TYPE_CHECKING:
-    from heliosd.sql.tree.expressions import ColumnRef
 
 
 def bind_column(level: Level, tree: ColumnRef) -> Expr:
@@ -47,6 +44,9 @@ def bind_column(level: Level, tree: ColumnRef) -> Expr:
     found = item.find(name, position)
     if found is not None:
         return found
+    if routines_named(level.state.catalog, None, name, level.state.scope.path):
+        # `t.f` is f(t).
+        return level.expression(FunctionCall(position, (name,), (ColumnRef(position, qualifier),)))
     raise unknown_column(level, qualifier[-1], name, position)
 
 

@@ -7,6 +7,7 @@ A `Routine` of the catalog becomes a `SqlFunction` whose row form asks the sessi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,6 +95,12 @@ def _make_function(routine: Routine, types: TypeRegistry) -> SqlFunction:
     )
 
 
+def with_columns(function: SqlFunction, columns: tuple[tuple[str, int], ...]) -> SqlFunction:
+    """A routine that returns "record", as a column definition list declares its rows."""
+    form = _set_form if function.returns_set else _row_form
+    return replace(function, columns=columns, specialize=form(function.oid, columns))
+
+
 _POLYMORPHIC_ELEMENTS: Final = {2277: 2283, 5078: 5077}
 """anyarray is over anyelement, anycompatiblearray over anycompatible."""
 
@@ -111,13 +118,30 @@ def _scalar_form(oid: int, given: list[bool]) -> Callable[[CallTypes], Callable[
     return specialize
 
 
-def _set_form(oid: int) -> Callable[[CallTypes], Callable[..., Any]]:
+def _row_form(
+    oid: int, columns: tuple[tuple[str, int], ...]
+) -> Callable[[CallTypes], Callable[..., Any]]:
+    def specialize(types: CallTypes) -> Callable[..., Any]:
+        arguments = tuple(t.oid for t in types.arguments)
+        result = types.result.oid
+
+        def call(ctx: EvalContext, *values: Any) -> Any:
+            return ctx.call_routine(oid, arguments, result, values, columns)
+
+        return call
+
+    return specialize
+
+
+def _set_form(
+    oid: int, columns: tuple[tuple[str, int], ...] = ()
+) -> Callable[[CallTypes], Callable[..., Any]]:
     def specialize(types: CallTypes) -> Callable[..., Any]:
         arguments = tuple(t.oid for t in types.arguments)
         result = types.result.oid
 
         def call(ctx: EvalContext, *values: Any) -> Iterator[Any]:
-            return ctx.routine_rows(oid, arguments, result, values)
+            return ctx.routine_rows(oid, arguments, result, values, columns)
 
         return call
 

@@ -170,9 +170,7 @@ def _bigint(value: int) -> Expression:
     return TypeCast(0, IntegerConstant(0, value), TypeName(0, ("pg_catalog", "int8")))
 
 
-def _step(
-    table: CommonTable, right: Select, names: Sequence[str], extra: Sequence[str]
-) -> Select:
+def _step(table: CommonTable, right: Select, names: Sequence[str], extra: Sequence[str]) -> Select:
     """The following rows: each is one further than the one that it comes from."""
     targets = [_target(_ref(name), name) for name in names]
     search, cycle = table.search, table.cycle
@@ -207,9 +205,7 @@ def _default(cycle: CycleClause) -> Expression:
 
 def _with_carried(right: Select, name: str, extra: Sequence[str]) -> Select:
     """The recursive term with the added columns of the row that it starts from."""
-    alias = next(
-        (found for item in right.from_items for found in _references(item, name)), None
-    )
+    alias = next((found for item in right.from_items for found in _references(item, name)), None)
     if alias is None:
         raise not_supported("SEARCH and CYCLE where the recursive reference is in a subquery")
     more = tuple(_target(ColumnRef(0, (alias, column)), column) for column in extra)
