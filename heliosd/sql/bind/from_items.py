@@ -410,6 +410,12 @@ def _with_columns(
         columns = function.function.columns
     elif isinstance(function, Call):
         columns = getattr(function.target, "columns", ())
+    if composite_fields(level.state, function.type) is not None:
+        raise SqlError(
+            "42601",
+            "a column definition list is redundant for a function returning a named composite type",
+            position=position,
+        )
     if function.type != RECORD or not isinstance(function, Call | SetReturningCall):
         raise SqlError(
             "42601",
@@ -438,9 +444,10 @@ def _with_columns(
     columns = tuple((name, oid) for name, oid, *_ in record)
     if isinstance(found, SetReturningCall) and found.function.oid >= FIRST_NORMAL_OID:
         return replace(found, function=with_columns(found.function, columns))
-    if isinstance(found, Call) and isinstance(found.target, SqlFunction):
-        if found.target.oid >= FIRST_NORMAL_OID:
-            return replace(found, target=with_columns(found.target, columns))
+    assert isinstance(found, Call)
+    target = found.target
+    if isinstance(target, SqlFunction) and target.oid >= FIRST_NORMAL_OID:
+        return replace(found, target=with_columns(target, columns))
     return found
 
 
