@@ -85,7 +85,7 @@ CASES = (
         "row security, setting",
         "tenant >= current_setting('app.tenant')::int",
         BY_KEY,
-        ("alter role limited set app.tenant = '0'", "alter role plain set app.tenant = '0'"),
+        ("alter role limited set app.tenant = 0", "alter role plain set app.tenant = 0"),
     ),
     restricted("row security, index", "tenant = 7", BY_TENANT),
     masked("mask full()", "email", "full()"),

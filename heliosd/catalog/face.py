@@ -323,6 +323,10 @@ class CatalogFace:
             if pair is None and isinstance(owner, TypeObject):
                 return next((c.comment for c in owner.constraints if c.oid == oid), None)
             return None if pair is None else pair[1].comment
+        if catalog == "pg_policy":
+            owner = self._catalog.owner_of_part(oid)
+            policies = owner.policies if isinstance(owner, Table) else ()
+            return next((policy.comment for policy in policies if policy.oid == oid), None)
         found = self._catalog.by_oid(oid)
         if found is None:
             return _built_in_comment(catalog, oid)

@@ -205,8 +205,9 @@ def _insert_or(
             here = here.plus(columns_of_row(values, conflict.excluded_rel))
             here = whole_row_of(c, work.table, conflict.existing_rel, here)
             here = whole_row_of(c, work.table, conflict.excluded_rel, here)
+            # Before WHERE, as in PostgreSQL: it may tell of the row.
+            write_row_checks(c, work.parts, conflict.existing_checks, old, here)
             with c.filtered(() if conflict.where is None else (conflict.where,), here):
-                write_row_checks(c, work.parts, conflict.existing_checks, old, here)
                 writer.line(f"{touched}.add({existing})")
                 change_row(
                     c,

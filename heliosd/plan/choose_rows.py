@@ -12,6 +12,7 @@ from heliosd.plan import physical
 from heliosd.plan.access import CHECK, direction, path_order
 from heliosd.plan.choose_scan import choose_scan
 from heliosd.plan.columns import expression_rels, given_rels
+from heliosd.plan.expression_facts import is_volatile
 from heliosd.plan.join_order import as_predicate
 from heliosd.plan.nodes import JoinKind
 from heliosd.plan.physical import Estimate, IndexScan, Physical, SeqScan
@@ -70,7 +71,9 @@ def guarded_scan(plan: logical.Guard) -> logical.Scan:
     """A guard and its scan as one: what stands in the scan is leakproof, so it may come first."""
     scan = plan.input
     assert isinstance(scan, logical.Scan)
-    return replace(scan, predicates=(*scan.predicates, *plan.predicates))
+    # What both ask for is tested once.
+    guards = tuple(p for p in plan.predicates if p not in scan.predicates or is_volatile(p))
+    return replace(scan, predicates=(*scan.predicates, *guards))
 
 
 def choose_project(planner: Planner, plan: logical.Project, wish: Wish) -> Physical:

@@ -167,6 +167,13 @@ def _wrong_command(command: tree.AlterTableCommand, relation: Relation) -> SqlEr
     words = "".join(f" {c}" if c.isupper() else c for c in name).strip().upper()
     if isinstance(relation, Table):
         return not_supported(f"ALTER TABLE ... {words}")
+    if isinstance(command, tree.SetRowSecurity):
+        switch = {True: "ENABLE", False: "DISABLE", None: "FORCE" if command.force else "NO FORCE"}
+        words = f"{switch[command.enable]} ROW SECURITY"
+    kinds = {View: "views", Sequence: "sequences", IndexRelation: "indexes"}
+    kind = next((each for of, each in kinds.items() if isinstance(relation, of)), None)
     return SqlError(
-        "42809", f'ALTER action {words} cannot be performed on relation "{relation.name}"'
+        "42809",
+        f'ALTER action {words} cannot be performed on relation "{relation.name}"',
+        detail=kind and f"This operation is not supported for {kind}.",
     )

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from heliosd.catalog import acl
 from heliosd.catalog.dependencies import Part
 from heliosd.catalog.objects import PUBLIC_ROLE, Policy, Reference, Relation, Table
 from heliosd.errors import SqlError
 from heliosd.execute.utility.describe import canonical_names
 from heliosd.execute.utility.names import (
-    find_relation,
+    current_role_oid,
     lock_relation,
     missing_relation,
     require_relation_owner,
@@ -104,13 +105,8 @@ def alter_policy(statement: AlterPolicy, session: SessionServices) -> None:
     put_policy(session, table, changed)
 
 
-def rename_policy(
-    session: SessionServices, name: QualifiedName, old: str, new: str, *, missing_ok: bool
-) -> None:
-    """ALTER POLICY [IF EXISTS] old ON name RENAME TO new."""
-    if missing_ok and find_relation(session, name) is None:
-        session.notice(f'relation "{shown(name)}" does not exist, skipping')
-        return
+def rename_policy(session: SessionServices, name: QualifiedName, old: str, new: str) -> None:
+    """ALTER POLICY [IF EXISTS] old ON name RENAME TO new; as in PostgreSQL both must exist."""
     table = _own_table(session, name)
     if table.policy_by_name(new) is not None:
         raise _taken(new, table)
@@ -140,16 +136,19 @@ def find_policy(session: SessionServices, reference: ObjectRef, *, missing_ok: b
             f'policy "{policy_name}" for relation "{shown(name)}" does not exist, skipping'
         )
         return None
-    _require_table(found)
-    require_relation_owner(session, found)
+    _require_owner_of_relation(session, found)
     return Part("policy", found.oid, policy.oid)
 
 
 def comment_on_policy(session: SessionServices, reference: ObjectRef, comment: str | None) -> None:
     """COMMENT ON POLICY name ON table."""
     assert reference.relation is not None
-    table = _own_table(session, reference.relation)
-    put_policy(session, table, replace(_required(table, reference.name), comment=comment))
+    found = lock_relation(session, reference.relation)
+    if found is None:
+        raise missing_relation(session, reference.relation)
+    policy = _required(_require_table(found), reference.name)
+    _require_owner_of_relation(session, found)
+    put_policy(session, _require_table(found), replace(policy, comment=comment))
 
 
 def forget_role(session: SessionServices, table: Table, role: int) -> None:
@@ -180,6 +179,12 @@ def _own_table(session: SessionServices, name: QualifiedName) -> Table:
         raise missing_relation(session, name)
     require_relation_owner(session, found)
     return _require_table(found)
+
+
+def _require_owner_of_relation(session: SessionServices, found: Relation) -> None:
+    """In the words of statements that name what is in a relation."""
+    if not acl.is_owner(session.catalog, current_role_oid(session), found):
+        raise SqlError("42501", f"must be owner of relation {found.name}")
 
 
 def _require_table(found: Relation) -> Table:

@@ -89,8 +89,7 @@ def rename(statement: Rename, session: SessionServices) -> str:
         case ObjectKind.POLICY:
             on = statement.object.relation
             assert on is not None
-            old, missing_ok = statement.object.name, statement.missing_ok
-            rename_policy(session, on, old, statement.new_name, missing_ok=missing_ok)
+            rename_policy(session, on, statement.object.name, statement.new_name)
             return tag
     if statement.kind in ROUTINES:
         rename_routine(session, statement.kind, statement.object, statement.new_name)
