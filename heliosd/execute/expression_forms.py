@@ -119,7 +119,7 @@ def record_maker(
     """Makes a record that can be shown of a bare tuple; None when a field has no type yet."""
     known = [c.types.registry.by_oid.get(oid) for oid in types]
     kinds = tuple(kind for kind in known if kind is not None)
-    if not names or len(kinds) < len(types):
+    if len(kinds) < len(types):
         return None
     return RecordShape(names, kinds).make
 

@@ -162,6 +162,10 @@ def array_positions(types: CallTypes) -> Callable[..., Array | None]:
     def compute(array: Array | None, value: Any) -> Array | None:
         if array is None:
             return None
+        if len(array.dimensions) > 1:
+            raise SqlError(
+                "0A000", "searching for elements in multidimensional arrays is not supported"
+            )
         return array_of(_positions(array, _same_key(key, value), -(2**31)))
 
     return compute

@@ -151,9 +151,22 @@ def _number(value: str) -> int:
     return int(value, 2) if value else 0
 
 
-forms.function("bitand(bit,bit)")(lambda a, b: _combine(a, b, "AND", _number(a) & _number(b)))
-forms.function("bitor(bit,bit)")(lambda a, b: _combine(a, b, "OR", _number(a) | _number(b)))
-forms.function("bitxor(bit,bit)")(lambda a, b: _combine(a, b, "XOR", _number(a) ^ _number(b)))
+@forms.function("bitand(bit,bit)")
+def bit_and(left: str, right: str) -> str:
+    """The bits of both; 22026 for different lengths."""
+    return _combine(left, right, "AND", _number(left) & _number(right))
+
+
+@forms.function("bitor(bit,bit)")
+def bit_or(left: str, right: str) -> str:
+    """The bits of either; 22026."""
+    return _combine(left, right, "OR", _number(left) | _number(right))
+
+
+@forms.function("bitxor(bit,bit)")
+def bit_xor(left: str, right: str) -> str:
+    """The bits of one only; 22026."""
+    return _combine(left, right, "XOR", _number(left) ^ _number(right))
 
 
 @forms.function("bitnot(bit)")
@@ -184,6 +197,22 @@ def bit_substring(value: str, start: int, length: int) -> str:
     if length < 0:
         raise SqlError("22011", "negative substring length not allowed")
     return value[max(start - 1, 0) : max(start - 1 + length, 0)]
+
+
+@forms.function("overlay(bit,bit,int4,int4)")
+def bit_overlay(value: str, new: str, start: int, length: int) -> str:
+    """`new` in the place of `length` bits from `start` on. 22011, 22003."""
+    if start <= 0:
+        raise SqlError("22011", "negative substring length not allowed")
+    if start + length > 2**31 - 1:
+        raise SqlError("22003", "integer out of range")
+    return value[: start - 1] + new + value[max(start + length - 1, 0) :]
+
+
+@forms.function("overlay(bit,bit,int4)")
+def bit_overlay_all(value: str, new: str, start: int) -> str:
+    """As many bits as `new` has."""
+    return bit_overlay(value, new, start, len(new))
 
 
 def _number_to_bits(width: int) -> Callable[[int, int], str]:
@@ -245,7 +274,7 @@ forms.templates(
         "octet_length(bit)": "-(-len_of_bits({0}) // 8)",
         "bit_count(bit)": "{0}.count('1')",
         "substring(bit,int4)": "{0}[max({1} - 1, 0):]",
-        "position(bit,bit)": "{0}.find({1}) + 1",
+        "position(bit,bit)": "({0}.find({1}) + 1 if {0} else 0)",
         "bit(bit,int4,bool)": "bit_fit({0}, {1}, {2})",
         "varbit(varbit,int4,bool)": "varbit_fit({0}, {1}, {2})",
     }

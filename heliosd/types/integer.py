@@ -158,6 +158,38 @@ def _unsigned_input(type_name: str, bits: int) -> Callable[[str, int, EvalContex
     return read
 
 
+_C_NUMBER: Final = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9]\d*)", re.ASCII)
+
+
+def _c_input(bits: int) -> Callable[[str, int, EvalContext], int]:
+    """What strtoul(text, NULL, 0) reads: hexadecimal and octal too, 0 of what is no number."""
+
+    def read(text: str, typmod: int, ctx: EvalContext) -> int:
+        match = _C_NUMBER.match(text)
+        if match is None:
+            return 0
+        digits = match[2]
+        base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10
+        value = min(int(digits, base), (1 << 64) - 1)
+        return (-value if match[1] == "-" else value) & ((1 << bits) - 1)
+
+    return read
+
+
+def _signed(value: int) -> int:
+    """64 unsigned bits as storage's signed ones."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _unsigned(value: int) -> int:
+    return value & ((1 << 64) - 1)
+
+
+def _signed_order(value: int) -> int:
+    """Signed, in the order of the unsigned value."""
+    return value - (1 << 63)
+
+
 def _receive(layout: str) -> Callable[[bytes, int, EvalContext], int]:
     size, unpack = struct.calcsize(layout), struct.Struct(layout).unpack
 
@@ -221,7 +253,7 @@ types: Final = (
     _integer("int4", ">i", "i", _input("integer", -(2**31), 2**31 - 1)),
     _integer("int8", ">q", "q", _input("bigint", -(2**63), 2**63 - 1)),
     _integer("oid", ">I", "q", _unsigned_input("oid", 32)),
-    _integer("xid", ">I", "q", _unsigned_input("xid", 32), ordered=False),
+    _integer("xid", ">I", "q", _c_input(32), ordered=False),
     _integer("cid", ">I", "q", _unsigned_input("cid", 32), ordered=False),
     sql_type(
         "tid",
@@ -236,7 +268,9 @@ types: Final = (
         key=KeyKind.BYTES,
         key_value=_tid_send,
     ),
-    _integer("xid8", ">Q", "q", _unsigned_input("xid8", 64)),
+    _integer(
+        "xid8", ">Q", "q", _c_input(64), pack=_signed, unpack=_unsigned, key_value=_signed_order
+    ),
 )
 
 

@@ -85,7 +85,7 @@ types: Final = (
 def _in_range(value: int) -> int:
     if 0 <= value < 1 << 64:
         return value
-    raise SqlError("22003", "pg_lsn out of range")
+    raise SqlError("22023", "pg_lsn out of range")
 
 
 @forms.function("pg_lsn_mi(pg_lsn,pg_lsn)", "pg_wal_lsn_diff(pg_lsn,pg_lsn)")
@@ -96,9 +96,9 @@ def lsn_difference(left: int, right: int) -> Decimal:
 
 @forms.function("pg_lsn_pli(pg_lsn,numeric)")
 def lsn_plus(value: int, count: Decimal) -> int:
-    """22003, 22023."""
+    """22023, 0A000."""
     if not count.is_finite():
-        raise SqlError("22023", f"cannot add {'NaN' if count.is_nan() else 'infinity'} to pg_lsn")
+        raise SqlError("0A000", f"cannot add {'NaN' if count.is_nan() else 'infinity'} to pg_lsn")
     return _in_range(value + int(count))
 
 
@@ -110,10 +110,10 @@ def plus_lsn(count: Decimal, value: int) -> int:
 
 @forms.function("pg_lsn_mii(pg_lsn,numeric)")
 def lsn_minus(value: int, count: Decimal) -> int:
-    """22003, 22023."""
+    """22023, 0A000."""
     if not count.is_finite():
         raise SqlError(
-            "22023", f"cannot subtract {'NaN' if count.is_nan() else 'infinity'} from pg_lsn"
+            "0A000", f"cannot subtract {'NaN' if count.is_nan() else 'infinity'} from pg_lsn"
         )
     return _in_range(value - int(count))
 

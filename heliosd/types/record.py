@@ -12,6 +12,7 @@ from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, sql_type
 from heliosd.types.pseudo import record_text
 from heliosd.types.registry import SqlType, TypeField
+from heliosd.types.rest import rest_forms
 
 forms: Final = Forms()
 
@@ -244,6 +245,25 @@ def record_equal(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
     return record_key(left) == record_key(right)
 
 
+def _image(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The fields' bytes, as record_image_* compares them: by value where they are numbers."""
+    shape = shape_of(value)
+    return tuple(
+        (True, b"")
+        if field is None
+        else (False, field if kind.by_value and kind.kind == "b" else rest_forms(kind)[0](field))
+        for field, kind in zip(value, shape.types, strict=True)
+    )
+
+
+@forms.helper
+def record_image_compare(left: tuple[Any, ...], right: tuple[Any, ...]) -> int:
+    """-1, 0 or 1 by the fields' images."""
+    _alike(left, right)
+    mine, yours = _image(left), _image(right)
+    return (mine > yours) - (mine < yours)
+
+
 _NO_SHAPE: Final = RecordShape((), ())
 
 types: Final = (
@@ -267,5 +287,11 @@ forms.templates(
         "record_le(record,record)": "record_compare({0}, {1}) <= 0",
         "record_ge(record,record)": "record_compare({0}, {1}) >= 0",
         "btrecordcmp(record,record)": "record_compare({0}, {1})",
+        "record_image_eq(record,record)": "record_image_compare({0}, {1}) == 0",
+        "record_image_ne(record,record)": "record_image_compare({0}, {1}) != 0",
+        "record_image_lt(record,record)": "record_image_compare({0}, {1}) < 0",
+        "record_image_gt(record,record)": "record_image_compare({0}, {1}) > 0",
+        "record_image_le(record,record)": "record_image_compare({0}, {1}) <= 0",
+        "record_image_ge(record,record)": "record_image_compare({0}, {1}) >= 0",
     }
 )

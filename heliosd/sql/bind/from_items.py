@@ -198,7 +198,7 @@ def open_table(
             c if c.hidden else RelColumn(next(pairs), c.type, c.typmod, c.collation)
             for c in columns
         )
-        item = ColumnsItem(
+        renamed_item = ColumnsItem(
             state,
             number,
             alias,
@@ -208,6 +208,8 @@ def open_table(
                 if not c.hidden
             ],
         )
+        renamed_item.row_of = relation
+        item = renamed_item
     return TableRel(number, alias, columns, relation, state.check_as), item
 
 

@@ -6,6 +6,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.routines import routines_named
 from heliosd.sql.bind.state import Item, Level, ambiguous_column
+from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, Select, SubLink, Var, WholeRow
 from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, WholeRow
 from heliosd.sql.tree.expressions import ColumnRef, FunctionCall
 from heliosd.types.domain import base_of
@@ -256,6 +257,21 @@ def bind_field(level: Level, argument: Expr, name: str, position: int) -> Expr:
     )
 
 
+def _source_of(level: Level, argument: Expr) -> Expr | None:
+    """The expression of a subquery that a column, or a subquery as a value, stands for."""
+    if isinstance(argument, SubLink):
+        query: object = argument.query
+        place = 0
+    elif isinstance(argument, Var):
+        query, place = level.state.origins.get(argument.rel), argument.column
+    else:
+        return None
+    if not isinstance(query, Select):
+        return None
+    visible = [target.expression for target in query.targets if not target.junk]
+    return visible[place] if 0 <= place < len(visible) else None
+
+
 def row_fields(level: Level, argument: Expr) -> list[tuple[str, int, int, int]] | None:
     """(name, type, typmod, collation) of a row value's fields; None when it is no row."""
     if argument.type != UNKNOWN:
@@ -278,6 +294,9 @@ def row_fields(level: Level, argument: Expr) -> list[tuple[str, int, int, int]] 
     columns = getattr(called, "columns", ())
     if argument.type == 2249 and columns:
         return [(name, oid, -1, level.state.collation_of(oid)) for name, oid in columns]
+    known = _source_of(level, argument)
+    if known is not None:
+        return row_fields(level, known)
     if argument.type == 2249:
         raise not_supported("selecting fields of this record value")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.sql.bind.coerce import coerce, collation_of, input_collation, location
 from heliosd.sql.bind.resolve import UNKNOWN, AmbiguousError
 from heliosd.sql.bind.state import BindState, Level, UnknownLiteral
@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from heliosd.sql.tree.expressions import InList as InListTree
     from heliosd.types.registry import SqlOperator
 
-_COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">="})
+_COMPARISONS = frozenset(
+    {"=", "<>", "<", "<=", ">", ">=", "~<~", "~<=~", "~>~", "~>=~"}
+)
+RECORD = 2249
 
 
 def find_operator(
@@ -145,10 +148,11 @@ def bind_operator(level: Level, tree: OperatorCall) -> Expr:
             return level.expression(negated)
         return operate(state, tree.operator, None, level.expression(tree.right), tree.position)
     left, right = level.expression(tree.left), level.expression(tree.right)
-    both_rows = isinstance(left, RowConstructor) and isinstance(right, RowConstructor)
-    if both_rows and tree.operator[-1] in _COMPARISONS:
-        assert isinstance(left, RowConstructor)
-        assert isinstance(right, RowConstructor)
+    if (
+        isinstance(left, RowConstructor)
+        and isinstance(right, RowConstructor)
+        and left.type == right.type == RECORD
+    ):
         return compare_rows(level, tree.operator, left.fields, right.fields, tree.position)
     return operate(state, tree.operator, left, right, tree.position)
 
@@ -226,7 +230,11 @@ def bind_distinct(level: Level, tree: DistinctFrom) -> Expr:
         if _is_null(one) and not _is_null(other):
             # IS [NOT] DISTINCT FROM NULL is a null test, as in PostgreSQL.
             return NullTest(other, not tree.negated, is_row(level.state, other))
-    if isinstance(left, RowConstructor) and isinstance(right, RowConstructor):
+    if (
+        isinstance(left, RowConstructor)
+        and isinstance(right, RowConstructor)
+        and left.type == right.type == RECORD
+    ):
         if len(left.fields) != len(right.fields):
             raise SqlError(
                 "42601", "unequal number of entries in row expressions", position=tree.position
@@ -377,7 +385,7 @@ def _row_item(
     level: Level, name: tuple[str, ...], left: RowConstructor, item: Expr, tree: InListTree
 ) -> Expr:
     if not isinstance(item, RowConstructor):
-        raise not_supported("IN of a row and a value that is no row", position=tree.position)
+        return operate(level.state, name, left, item, tree.position)
     return compare_rows(level, name, left.fields, item.fields, tree.position)
 
 

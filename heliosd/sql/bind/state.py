@@ -332,7 +332,7 @@ class TableItem(Item):
 class ColumnsItem(Item):
     """Any other rel, or a join: a list of named expressions."""
 
-    __slots__ = ("columns", "number", "state")
+    __slots__ = ("columns", "number", "row_of", "state")
 
     def __init__(
         self, state: BindState, number: int, alias: str, columns: list[tuple[str, Expr]]
@@ -341,6 +341,8 @@ class ColumnsItem(Item):
         self.number = number
         self.alias = alias
         self.columns = columns
+        # The table whose columns these are: its rows keep their type, whatever they are called.
+        self.row_of: ColumnedRelation | None = None
         self._view()
 
     @property
@@ -374,6 +376,15 @@ class ColumnsItem(Item):
         return [(name, placed(expression, position)) for name, expression in self.columns]
 
     def whole_row(self, position: int) -> Expr:
+        if self.row_of is not None and self.row_of.row_type:
+            live = self.row_of.live_columns
+            return WholeRow(
+                self.number,
+                self.row_of.row_type,
+                position=position,
+                names=tuple(column.name for column in live),
+                field_types=tuple(column.type_oid for column in live),
+            )
         if self.number >= 0:
             return WholeRow(
                 self.number,
