@@ -37,6 +37,7 @@ from heliosd.execute.row_program_write import (
     write_row_checks,
     write_unique,
 )
+from heliosd.execute.system_columns import system_codes
 from heliosd.plan.physical import LOCATOR, DeleteRows, IndexScan, UpdateRows
 from heliosd.sql.bound import Assignment, Expr, RowCheck
 
@@ -74,6 +75,8 @@ def _locked(
     old = stored_codes(c, work.table, row)
     here = whole_row_of(c, work.table, rel, at.plus(columns_of_row(old, rel)))
     here = here.plus({(rel, TABLEOID): Code(c.slot(work.table.oid), False, True, 0)})
+    here = here.plus({(rel, LOCATOR): local(key, nullable=False)})
+    here = here.plus(system_codes(c, work.table, rel, _system(node), here))
     tests = [f"{row} is not None"]
     if seen:
         tests.append(f"{key} not in {seen}")
@@ -89,6 +92,12 @@ def _locked(
         if seen:
             writer.line(f"{seen}.add({key})")
         yield here, local(key, nullable=False), row, old
+
+
+def _system(node: UpdateRows | DeleteRows) -> Needed:
+    """What the change reads of the old row, its system columns included."""
+    changes = node.assignments if isinstance(node, UpdateRows) else ()
+    return needed_by([*(a.expression for a in changes), *node.recheck, *node.returning])
 
 
 def _needed(node: UpdateRows | DeleteRows, expressions: Sequence[Expr]) -> Needed:
@@ -227,7 +236,7 @@ def change_row(
         writer.line(f"transaction.put({table.tree_id}, {key.text}, {stored})")
     for index, was, now in entries:
         _move_entry(c, index, was, now, key, new_key, at, moves=moves)
-    count_row(c, work, fresh)
+    count_row(c, work, fresh.plus({(rel, LOCATOR): new_key}))
 
 
 def policy_checks(checks: Sequence[RowCheck]) -> tuple[RowCheck, ...]:
@@ -348,4 +357,4 @@ def remove_row(c: ProgramCompiler, work: Work, here: Flow, key: Code, old: dict[
                 writer.line(line)
         else:
             writer.line(line)
-    count_row(c, work, here)
+    count_row(c, work, here.plus({(work.parts.rel, LOCATOR): key}))

@@ -29,7 +29,7 @@ from heliosd.execute.row_program_write import (
     write_row_checks,
     write_unique,
 )
-from heliosd.plan.physical import InsertRows
+from heliosd.plan.physical import LOCATOR, InsertRows
 from heliosd.sql.bound import Assignment, Expr, RowCheck
 
 
@@ -145,7 +145,7 @@ def _put_new(
             writer.line(put)
     if touched:
         writer.line(f"{touched}.add({new.key.text})")
-    count_row(c, work, at)
+    count_row(c, work, at.plus({(work.parts.rel, LOCATOR): new.key}))
 
 
 def _insert_or(

@@ -12,9 +12,11 @@ from helios_storage.locks import LockPolicy
 from helios_storage.locks import LockStrength as RowStrength
 from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError, not_supported
+from heliosd.execute.expressions import local
 from heliosd.execute.row_program import Consume, Flow, Needed, Producer, ProgramCompiler, needed_by
 from heliosd.execute.row_program_work import stored_codes, whole_row_of
 from heliosd.execute.row_program_write import POLICIES, columns_of_row
+from heliosd.execute.system_columns import system_codes
 from heliosd.plan.columns import all_nodes
 from heliosd.plan.physical import LOCATOR, LockRows
 from heliosd.sql.bound import LockStrength, RowLock, TableRel
@@ -55,7 +57,7 @@ def produce_lock_rows(
     flow.writer.first("snapshot = ctx.snapshot")
 
     def inside(at: Flow) -> None:
-        _lock_each(c, node, list(node.locks), tables, at, [], consume)
+        _lock_each(c, node, list(node.locks), tables, at, [], consume, above)
 
     c.produce(node.input, read, flow, inside)
 
@@ -68,6 +70,7 @@ def _lock_each(
     at: Flow,
     changed: list[str],
     consume: Consume,
+    needed: Needed,
 ) -> None:
     writer = at.writer
     if not locks:
@@ -97,7 +100,9 @@ def _lock_each(
         writer.line(f"{row}, {flag}, {place} = {found}")
         codes = stored_codes(c, table, row)
         here = whole_row_of(c, table, lock.rel, at.plus(columns_of_row(codes, lock.rel)))
-        _lock_each(c, node, locks[1:], tables, here, [*changed, flag], consume)
+        here = here.plus({(lock.rel, LOCATOR): local(place, nullable=False)})
+        here = here.plus(system_codes(c, table, lock.rel, needed, here))
+        _lock_each(c, node, locks[1:], tables, here, [*changed, flag], consume, needed)
 
 
 def lock_at_once(table: str, transaction: Transaction, *arguments: Any) -> Any:

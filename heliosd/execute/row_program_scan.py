@@ -21,6 +21,7 @@ from heliosd.execute.row_program import (
     tuple_of,
     unpacking,
 )
+from heliosd.execute.system_columns import reads_place, system_codes
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey, columns_of
 from heliosd.plan.physical import LOCATOR, CountRows, IndexScan, Result, SeqScan
 from heliosd.sql.bound import Expr, TableRel
@@ -82,7 +83,9 @@ def scan_tree(
     writer = flow.writer
     use_snapshot(writer)
     use_check(writer)
-    keyed = (rel.rel, LOCATOR) in needed
+    keyed = (rel.rel, LOCATOR) in needed or reads_place(
+        rel.rel, needed | needed_by(node.predicates)
+    )
     wanted = c.slot(tuple(columns))
     options = f", reverse={node.reverse}" if node.reverse else ""
     options += ", with_keys=True" if keyed else ""
@@ -133,6 +136,7 @@ def checked(
         slot = Code(c.slot(table.oid), nullable=False, atom=True, depth=0)
         plain[(rel.rel, TABLEOID)] = slot
     at = flow.plus({**plain, **extra})
+    at = at.plus(system_codes(c, table, rel.rel, needed | needed_by(predicates), at))
     early = [p for p in predicates if not needed_by([p]) & packed.keys() and not _whole(p, rel)]
     late = [p for p in predicates if not any(p is e for e in early)]
     with c.filtered(early, at):

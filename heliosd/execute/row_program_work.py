@@ -9,6 +9,7 @@ from heliosd.catalog.objects import Table
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import Flow, ProgramCompiler, needed_by, tuple_of
 from heliosd.execute.row_program_write import TableParts
+from heliosd.execute.system_columns import system_codes
 from heliosd.plan.columns import WHOLE_ROW
 from heliosd.sql.bound import Expr
 
@@ -54,6 +55,7 @@ def count_row(c: ProgramCompiler, work: Work, at: Flow) -> None:
         at.writer.line(f"{name} = {row}")
         at = at.plus({(rel, WHOLE_ROW): local(name, nullable=False)})
     at = at.plus({(rel, TABLEOID): Code(c.slot(work.table.oid), False, True, 0)})
+    at = at.plus(system_codes(c, work.table, rel, needed_by(work.returning), at))
     compiler = c.at(at)
     texts = tuple_of(compiler.value(e).text for e in work.returning)
     at.writer.line(f"out.append({texts})")

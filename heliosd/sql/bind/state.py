@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.catalog.objects import ColumnedRelation, SystemView
+from heliosd.catalog.objects import ColumnedRelation, SystemView, Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.resolve import UNKNOWN, Resolver
 from heliosd.sql.bound import (
@@ -292,7 +292,9 @@ class TableItem(Item):
                 return Const(self.table.oid, 26) if name == "tableoid" else None
             if name == "tableoid":
                 return Const(self.table.oid, SYSTEM_COLUMN_TYPES[name])
-            raise not_supported(f"system column {name}", position=position)
+            if not isinstance(self.table, Table):
+                return None
+            return Var(self.number, number, SYSTEM_COLUMN_TYPES[name], -1, 0, position)
         index = column.attnum - 1
         self.use.columns.add(index)
         return Var(self.number, index, column.type_oid, column.typmod, column.collation, position)
