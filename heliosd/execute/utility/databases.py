@@ -88,13 +88,14 @@ def create_database(statement: CreateDatabase, session: SessionServices) -> None
     template = str(options.get("template") or _TEMPLATE)
     _check_template(session, template)
     edit = session.catalog_edit()
+    limit = options.get("connection_limit")
     database = Database(
         oid=edit.new_oid(),
         name=statement.name,
         owner=owner,
         is_template=_flag(options, "is_template", default=False),
         allows_connections=_flag(options, "allow_connections", default=True),
-        connection_limit=int(options.get("connection_limit") or -1),
+        connection_limit=-1 if limit is None else int(limit),
     )
     edit.create(database)
     edit.create(public_schema(edit.new_oid(), database.oid))
