@@ -90,6 +90,7 @@ KINDS: Final[Mapping[str, KindRule]] = MappingProxyType(
         ),
         "role": KindRule("role", creation="CREATEROLE attribute", owned=False),
         "statistics": KindRule("statistics object", creation=f"{_ON_TABLE}, CREATE on its schema"),
+        "column statistics": KindRule("statistics", creation=_ON_TABLE, owned=False),
         "collation": KindRule("collation"),
         "conversion": KindRule("conversion"),
         "operator": KindRule("operator", creation="CREATE on its schema, EXECUTE on its function"),
@@ -129,7 +130,7 @@ CLASS_KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "Function": "function",
         "Aggregate": "aggregate",
         "Language": "language",
-        "Statistics": "statistics",
+        "Statistics": "column statistics",
         "DefaultPrivileges": "default privileges",
         "BuiltInAcl": "initial privileges",
     }

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from helios_storage.storage import Storage
     from helios_storage.transaction import Snapshot, Transaction
     from heliosd.catalog.edit import CatalogEdit
     from heliosd.catalog.lookup import Catalog, SearchPath
-    from heliosd.catalog.objects import Budget
+    from heliosd.catalog.objects import Budget, Role
     from heliosd.catalog.views.context import ViewContext
     from heliosd.execute.column_engine import ColumnEngine
     from heliosd.execute.constraints import DeferredChecks
@@ -303,6 +305,12 @@ class SessionServices(Protocol):
     def cursors(self) -> CursorServices: ...
     @property
     def notifications(self) -> NotifyServices: ...
+    def acting_as(
+        self, role: Role | None, settings: tuple[tuple[str, str], ...]
+    ) -> AbstractContextManager[None]:
+        """Another current role and other settings, for as long as the context lasts."""
+        ...
+
     def discard(self, what: str) -> None:
         """`all`, `plans`, `sequences` or `temp`."""
         ...

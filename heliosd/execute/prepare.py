@@ -10,6 +10,7 @@ from heliosd.execute.program import Program, StatementKind
 from heliosd.execute.utility.call import prepare_call
 from heliosd.execute.utility.registry import command_for, run_utility
 from heliosd.security.rewrite import secure
+from heliosd.security.statement_rules import check_ddl_role, is_ddl
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query, Select
@@ -65,12 +66,17 @@ def prepare_utility(statement: Statement, session: SessionServices | None) -> Pr
     def utility(services: SessionServices) -> CommandResult:
         return run_utility(statement, services)
 
+    def ddl(services: SessionServices) -> CommandResult:
+        role = services.context.eval.current_role_oid
+        check_ddl_role(services.catalog, role, services.settings.get("helios.ddl_role"))
+        return run_utility(statement, services)
+
     return Program(
         kind=StatementKind.UTILITY,
         tag=command.tag,
         columns=columns,
         parameter_types=(),
-        utility=utility,
+        utility=ddl if is_ddl(type(statement)) else utility,
         writes=command.writes,
         allowed_in_failed_block=command.allowed_in_failed_block,
         forbidden_in_block=command.forbidden_in_block,

@@ -321,6 +321,12 @@ class SessionSettings:
     )
 
     # Objects.
+    ddl_role = Setting(
+        "",
+        "DDL is reserved to members of this role and superusers; empty: PostgreSQL's rules alone.",
+        own=True,
+        context=SUPERUSER,
+    )
     default_tablespace = Setting("", "Tablespace of new objects.", only=("",))
     temp_tablespaces = Setting("", "Tablespaces of temporary objects.", only=("",))
     default_table_access_method = Setting("heap", "Access method of new tables.")

@@ -28,6 +28,7 @@ from heliosd.execute.utility.table_builder import (
     multiple_primary_keys,
 )
 from heliosd.execute.utility.table_keys import key_constraint
+from heliosd.execute.utility.upkeep import as_owner_of
 from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import DropBehavior
@@ -210,7 +211,9 @@ def _table_text(session: SessionServices, table: Table) -> str:
 def validate_check(session: SessionServices, table: Table, constraint: Constraint) -> None:
     """23514 when a row that exists violates the check."""
     where = f"WHERE NOT ({constraint.expression})"
-    if _first_row(session, "SELECT 1 FROM", _table_text(session, table), where) is not None:
+    with as_owner_of(session, table):
+        found = _first_row(session, "SELECT 1 FROM", _table_text(session, table), where)
+    if found is not None:
         raise SqlError(
             "23514",
             f'check constraint "{constraint.name}" of relation "{table.name}" is violated by '

@@ -50,7 +50,8 @@ def alter_default_privileges(statement: AlterDefaultPrivileges, session: Session
         roles.append(role)
     if not statement.roles:
         mine = session.catalog.of_kind(Role, current_role_oid(session))
-        assert mine is not None
+        if mine is None:
+            raise SqlError("42704", f'role "{session.current_role}" does not exist')
         roles = [mine]
     for role in roles:
         if not statement.schemas:

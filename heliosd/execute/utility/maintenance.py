@@ -116,8 +116,10 @@ def checkpoint(_statement: Checkpoint, session: SessionServices) -> None:
 
 
 @runs(Load, tag="LOAD", needs_snapshot=False)
-def load(statement: Load, _session: SessionServices) -> None:
-    """LOAD: SQL reaches no library of the operating system here."""
+def load(statement: Load, session: SessionServices) -> None:
+    """LOAD: SQL reaches no library of the operating system here, and who may not is not told."""
+    if not is_superuser(session):
+        raise SqlError("42501", f'access to library "{statement.filename}" is not allowed')
     raise SqlError(
         "58P01", f'could not access file "{statement.filename}": No such file or directory'
     )

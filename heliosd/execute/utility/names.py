@@ -230,6 +230,12 @@ def require_usage(session: SessionServices, oid: int) -> None:
     raise SqlError("42501", f"permission denied for type {words.removeprefix('type ')}")
 
 
+def require_language(session: SessionServices, oid: int, name: str) -> None:
+    """USAGE on a language; 42501."""
+    if holds(session.catalog, current_role_oid(session), "language", oid, "USAGE") is False:
+        raise SqlError("42501", f"permission denied for language {name}")
+
+
 def require_schema_usage(session: SessionServices, name: str) -> None:
     """42501 for a schema that the current role may not look into; one that is not there passes."""
     schema = session.catalog.schema(name)
@@ -261,7 +267,7 @@ def require_new_owner(session: SessionServices, obj: CatalogObject, owner: Role)
     role = current_role_oid(session)
     if is_superuser(session):
         return
-    if not acl.is_member(session.catalog, role, owner.oid):
+    if not acl.may_become(session.catalog, role, owner.oid):
         raise SqlError("42501", f'must be member of role "{owner.name}"')
 
 

@@ -53,14 +53,15 @@ def _roles(session: SessionServices, specs: Sequence[RoleSpec], command: str) ->
     """The roles, all of whose privileges the current role must have."""
     roles = [resolve_role(session, spec) for spec in specs]
     for role in roles:
+        if not acl.has_privileges_of(session.catalog, current_role_oid(session), role.oid):
+            raise SqlError("42501", f"permission denied to {command} objects")
+    for role in roles:
         if role.oid < _FIRST_ROLE:
             raise SqlError(
                 "2BP01",
                 f"cannot {command} objects owned by role {role.name} because they are required "
                 "by the database system",
             )
-        if not acl.has_privileges_of(session.catalog, current_role_oid(session), role.oid):
-            raise SqlError("42501", f"permission denied to {command} objects")
     return roles
 
 

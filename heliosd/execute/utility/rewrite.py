@@ -25,6 +25,7 @@ from heliosd.execute.utility.physical import (
     key_kind,
     new_tree_id,
 )
+from heliosd.execute.utility.upkeep import as_owner_of
 from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree.base import Expression, QualifiedName
 from heliosd.sql.tree.expressions import NullConstant
@@ -115,8 +116,9 @@ def build_index_tree(session: SessionServices, table: Table, index: Index) -> No
     """Fill an index's (empty) tree from its table; 23505 for a unique one with double keys."""
     fresh_snapshot(session, table)
     entries = SortedRuns(session.transaction, index.tree_id)
-    for keys, locators in _entries(session, table, index):
-        entries.add(keys, [(locator,) for locator in locators])
+    with as_owner_of(session, table):
+        for keys, locators in _entries(session, table, index):
+            entries.add(keys, [(locator,) for locator in locators])
     if entries.finish() is not None:
         raise duplicate_key(session, table, index)
 
@@ -280,17 +282,18 @@ def rewrite_table(
         sorted_rows.add(key_of(batch), list(batch))
         batch.clear()
 
-    for values in computed_rows(session, old, trees):
-        batch.append(
-            tuple(
-                value if function is None or value is None else function(value)
-                for value, function in zip(values, store, strict=True)
+    with as_owner_of(session, old):
+        for values in computed_rows(session, old, trees):
+            batch.append(
+                tuple(
+                    value if function is None or value is None else function(value)
+                    for value, function in zip(values, store, strict=True)
+                )
             )
-        )
-        if len(batch) >= _BATCH:
+            if len(batch) >= _BATCH:
+                flush()
+        if batch:
             flush()
-    if batch:
-        flush()
     return _finish(session, old, new, sorted_rows, same_values=False)
 
 

@@ -44,8 +44,10 @@ _FLAGS = {
 
 
 def _current(session: SessionServices) -> Role:
+    """The current role; 42501 when it was dropped meanwhile, for then it may do nothing."""
     role = session.catalog.of_kind(Role, current_role_oid(session))
-    assert role is not None
+    if role is None:
+        raise SqlError("42501", f'permission denied: role "{session.current_role}" was dropped')
     return role
 
 

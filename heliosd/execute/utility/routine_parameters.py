@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from heliosd.catalog.dependencies import routine_signature
 from heliosd.catalog.objects import Column, Reference, Routine, RoutineParameter
 from heliosd.errors import SqlError
+from heliosd.execute.utility.names import require_usage
 from heliosd.execute.utility.stored_text import bind_default
 from heliosd.sql.bind.resolve import POLYMORPHIC
 from heliosd.sql.bind.typenames import resolve_type_name
@@ -33,9 +34,11 @@ _MODES: Final = {
 def parameter_type(session: SessionServices, tree: TypeName) -> int:
     """The oid of a parameter's or result's type; its length says nothing, as in PostgreSQL."""
     scope = session.bind_scope()
-    return resolve_type_name(
+    oid, _typmod = resolve_type_name(
         scope.catalog, scope.resolver.types, scope.path, tree, role=scope.role
-    )[0]
+    )
+    require_usage(session, oid)
+    return oid
 
 
 def make_parameters(

@@ -15,6 +15,7 @@ from heliosd.execute.utility.names import (
     current_role_oid,
     is_superuser,
     lock_object,
+    require_language,
     require_owner,
 )
 from heliosd.execute.utility.registry import runs
@@ -33,6 +34,8 @@ from heliosd.sql.tree.utility import Do, SetKind, SetVariable
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
 
+SQL_LANGUAGE: Final = 14
+"""pg_language's oid."""
 _VOLATILITY: Final = {"immutable": "i", "stable": "s", "volatile": "v"}
 _PARALLEL: Final = {"safe": "s", "restricted": "r", "unsafe": "u"}
 
@@ -43,6 +46,7 @@ def create_function(statement: CreateFunction, session: SessionServices) -> str:
     schema = creation_schema(session, statement.name)
     options = statement.options
     body = _body(statement)
+    require_language(session, SQL_LANGUAGE, "sql")
     parameters, references = make_parameters(session, statement)
     result, returns_set = result_of(session, statement, parameters)
     edit = session.catalog_edit()

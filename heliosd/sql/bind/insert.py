@@ -7,12 +7,11 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.sql.bind.part_assign import PartColumn, join_parts, part_column, refuse_default
-
 from heliosd.catalog.objects import Column, Table
 from heliosd.errors import SqlError, not_supported
 from heliosd.sql.bind.coerce import location, to_boolean
 from heliosd.sql.bind.conflict import arbiter_indexes
+from heliosd.sql.bind.part_assign import PartColumn, join_parts, part_column, refuse_default
 from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.state import Level, TableItem, TableUse
 from heliosd.sql.bind.table_target import (
@@ -350,9 +349,10 @@ def _bind_conflict(level: Level, aim: Aim, tree: tree_modify.OnConflict) -> OnCo
     excluded = state.new_rel()
     level.own_rels.update((existing, excluded))
     target = aim_item(level, aim, existing)
-    proposed = TableItem(
-        state, excluded, "excluded", aim.table, TableUse(aim.table, 0, select=False)
-    )
+    # Reading the proposed row needs SELECT too, as in PostgreSQL.
+    use = TableUse(aim.table, aim.role, select=False)
+    state.uses[excluded] = use
+    proposed = TableItem(state, excluded, "excluded", aim.table, use)
     level.items = [target]
     arbiters = arbiter_indexes(level, aim, tree, existing)
     if not tree.update:

@@ -26,9 +26,10 @@ KEPT_MAX: Final = 5_000
 
 
 def routine_schemas(catalog: Catalog, schema: str | None, path: Iterable[int]) -> Iterator[int]:
-    """Where a routine's name is looked up."""
+    """Where a routine's name is looked up. A bare name never means one in the temporary schema,
+    which everybody may fill and which comes first (CVE-2007-2138)."""
     if schema is None:
-        yield from path
+        yield from (oid for oid in path if oid != catalog.temporary_schema)
         return
     found = catalog.schema(schema)
     if found is not None:
