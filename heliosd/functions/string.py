@@ -297,7 +297,10 @@ def unistr(value: str) -> str:
                 hint="Unicode escapes must be \\XXXX, \\+XXXXXX, \\uXXXX, or \\UXXXXXXXX.",
             )
     # Pairs of surrogates become one character.
-    return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16")
+    try:
+        return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise SqlError("42601", "invalid Unicode surrogate pair") from None
 
 
 def _is_hex(text: str) -> bool:
@@ -308,66 +311,6 @@ def _code_point(code: int) -> str:
     if code == 0 or code > 0x10FFFF:
         raise SqlError("22023", f"invalid Unicode code point: {code:04X}")
     return chr(code)
-
-
-# ------------------------------------------------------------ bytes of text
-
-
-@forms.function("convert_to(text,name)")
-def convert_to(value: str, encoding: str) -> bytes:
-    """The text's bytes in an encoding; 22P05, 42704."""
-    try:
-        return value.encode(_codec(encoding))
-    except UnicodeEncodeError as error:
-        char = value[error.start]
-        shown = " ".join(f"0x{byte:02x}" for byte in char.encode())
-        raise SqlError(
-            "22P05",
-            f'character with byte sequence {shown} in encoding "UTF8" has no equivalent in '
-            f'encoding "{encoding.upper()}"',
-        ) from None
-
-
-@forms.function("convert_from(bytea,name)")
-def convert_from(value: bytes, encoding: str) -> str:
-    """The text that bytes spell in an encoding; 22021, 42704."""
-    try:
-        text = value.decode(_codec(encoding))
-    except UnicodeDecodeError as error:
-        shown = " ".join(f"0x{byte:02x}" for byte in value[error.start : error.start + 1])
-        raise SqlError(
-            "22021", f'invalid byte sequence for encoding "{encoding.upper()}": {shown}'
-        ) from None
-    if "\0" in text:
-        raise SqlError("22021", 'invalid byte sequence for encoding "UTF8": 0x00')
-    return text
-
-
-_CODECS: Final = {
-    "utf8": "utf-8",
-    "unicode": "utf-8",
-    "sqlascii": "ascii",
-    **{f"latin{n}": f"iso8859-{n if n < 5 else n + 4}" for n in range(1, 11)},
-    **{f"win{n}": f"cp{n}" for n in (866, 874, *range(1250, 1259))},
-    **{f"iso8859{n}": f"iso8859-{n}" for n in range(1, 17)},
-    "eucjp": "euc_jp",
-    "euckr": "euc_kr",
-    "euccn": "gb2312",
-    "sjis": "shift_jis",
-    "big5": "big5",
-    "gbk": "gbk",
-    "gb18030": "gb18030",
-    "koi8r": "koi8-r",
-    "koi8u": "koi8-u",
-}
-
-
-def _codec(encoding: str) -> str:
-    plain = "".join(char for char in encoding.lower() if char.isalnum())
-    codec = _CODECS.get(plain)
-    if codec is None:
-        raise SqlError("22023", f'invalid encoding name "{encoding}"')
-    return codec
 
 
 # ------------------------------------------------------------ tables of parts

@@ -413,28 +413,7 @@ def pg_notify(ctx: EvalContext, channel: str | None, payload: str | None) -> str
     return ""
 
 
-# ------------------------------------------------------------ encodings and types
-
-_ENCODINGS: Final = {0: "SQL_ASCII", 6: "UTF8"}
-
-
-@forms.function("pg_encoding_to_char(int4)")
-def pg_encoding_to_char(number: int) -> str:
-    """The name of an encoding's number."""
-    return _ENCODINGS.get(number, "")
-
-
-@forms.function("pg_char_to_encoding(name)")
-def pg_char_to_encoding(name: str) -> int:
-    """The number of an encoding's name; -1 for an unknown one."""
-    plain = name.upper().replace("-", "").replace("_", "")
-    return {"UTF8": 6, "UNICODE": 6, "SQLASCII": 0}.get(plain, -1)
-
-
-@forms.function("pg_encoding_max_length(int4)")
-def pg_encoding_max_length(number: int) -> int | None:
-    """The most bytes of a character."""
-    return {0: 1, 6: 4}.get(number)
+# ------------------------------------------------------------ types
 
 
 @forms.specialized("pg_typeof(any)")

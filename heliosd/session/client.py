@@ -8,6 +8,7 @@ from helios_protocol import messages as m
 from helios_protocol.connection import Connection as Wire
 from helios_protocol.encode import encode
 from helios_protocol.fields import Fields
+from helios_protocol.text import CODECS
 from helios_storage.scheduler import Event
 from heliosd.execute.context import CopyFormat
 from heliosd.session.channel import Channel
@@ -58,6 +59,9 @@ class ClientState:
     def _setting_reported(self, name: str, shown: str) -> None:
         """PostgreSQL reports ahead of ReadyForQuery, the last value only."""
         self.reports[name] = shown
+        if name == "client_encoding":
+            # At once: what follows in this exchange is read and written by it.
+            self.wire.codec = CODECS[shown]
 
     def take_reports(self) -> bytes:
         """ParameterStatus messages for what has changed since the last time."""

@@ -125,7 +125,7 @@ def _on_template(
 
 def learn_template(session: LinkedSession, text: str, taken: Templated, prepared: Prepared) -> None:
     """A text was run by way of its template: know it, and that it follows the last one."""
-    if not is_point(prepared):
+    if not is_point(prepared) or not session.wire.codec.is_utf8:
         return
     cache = session.statement_cache()
     known = cache.templates.get(taken.text)

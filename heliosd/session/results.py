@@ -15,7 +15,7 @@ from typing import Final
 from helios_protocol import messages as m
 from helios_protocol.encode import DATA_ROW, NULL_VALUE, encode
 from helios_protocol.text import UTF8, TextCodec
-from heliosd.errors import PROTOCOL_VIOLATION, UNDEFINED_FUNCTION, SqlError
+from heliosd.errors import PROTOCOL_VIOLATION, UNDEFINED_FUNCTION, SqlError, not_supported
 from heliosd.execute.program import ResultColumn, Row
 from heliosd.types.registry import EvalContext, SqlType, TypeRegistry, Value
 
@@ -32,6 +32,8 @@ _pack_length: Final = struct.Struct("!I").pack
 _BOOL: Final = 16
 _INTEGERS: Final = {20: "q", 21: "h", 23: "i", 26: "I"}
 _IDENTICAL_TEXT: Final = frozenset({25, 1043, 1042, 19, 114, 705})
+_VERSIONED: Final = frozenset({3802, 4072})  # jsonb and jsonpath: a version byte, then text
+_TEXTUAL: Final = _IDENTICAL_TEXT | _VERSIONED
 
 
 @lru_cache(maxsize=64)
@@ -172,6 +174,8 @@ def _value_expression(
     if declared is None:
         raise SqlError("XX000", f"cache lookup failed for type {oid}")
     if form == BINARY:
+        if not codec.is_utf8 and (declared.element or declared.kind != "b" or oid in _TEXTUAL):
+            return _converted_expression(source, number, declared, codec), False
         return _binary_expression(source, number, declared), declared.size > 0
     if oid in _INTEGERS:
         return f'b"%d" % {value}', True
@@ -190,6 +194,17 @@ def _value_expression(
         source.names[f"o{number}"] = declared.output
         text = f"o{number}({value}, ctx)"
     return (f"{text}{encode_text}" if encode_text else f"to_client({text})"), False
+
+
+def _converted_expression(source: _Source, number: int, declared: SqlType, codec: TextCodec) -> str:
+    """Text in binary format is in the client's encoding too; 0A000 for text inside of others."""
+    if declared.oid not in _TEXTUAL:
+        raise not_supported(
+            f"binary format of type {declared.display} with client_encoding {codec.name}"
+        )
+    source.names["to_client"] = codec.encode
+    head = 'b"\\x01" + ' if declared.oid in _VERSIONED else ""
+    return f"{head}to_client(v{number})"
 
 
 def _binary_expression(source: _Source, number: int, declared: SqlType) -> str:
@@ -288,6 +303,8 @@ def _reader(
             UNDEFINED_FUNCTION, f"no binary input function available for type {declared.display}"
         )
     binary_in = receive
+    if not codec.is_utf8:
+        binary_in = _converted_reader(declared, receive, codec)
 
     def read(data: bytes, ctx: EvalContext) -> Value:
         try:
@@ -298,3 +315,20 @@ def _reader(
             ) from None
 
     return read
+
+
+def _converted_reader(
+    declared: SqlType, receive: Callable[[bytes, int, EvalContext], Value], codec: TextCodec
+) -> Callable[[bytes, int, EvalContext], Value]:
+    """Binary parameters whose text is in the client's encoding; 0A000 for text inside of others."""
+    if declared.oid not in _TEXTUAL:
+        if not declared.element and declared.kind == "b":
+            return receive
+        raise not_supported(
+            f"binary format of type {declared.display} with client_encoding {codec.name}"
+        )
+    head = 1 if declared.oid in _VERSIONED else 0
+    decode = codec.decode_value
+    return lambda data, typmod, ctx: receive(
+        data[:head] + decode(data[head:]).encode(), typmod, ctx
+    )

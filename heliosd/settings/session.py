@@ -6,7 +6,8 @@ import re
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from heliosd.errors import SqlError
+from helios_protocol.text import find_codec
+from heliosd.errors import SqlError, not_supported
 from heliosd.settings.registry import Setting, SettingContext
 
 INTERNAL = SettingContext.INTERNAL
@@ -80,17 +81,17 @@ def check_timezone(text: str) -> str:
 
 
 def check_client_encoding(text: str) -> str:
-    """The canonical name of an encoding; only those that need no conversion yet (0A000)."""
-    # PostgreSQL compares letters and digits only (asyncpg sends quotes along).
+    """The canonical name of an encoding; 22023 for none, 0A000 for one without a converter."""
+    codec = find_codec(text)
+    if codec is not None:
+        return codec.name
     plain = "".join(filter(str.isalnum, text.upper()))
-    if plain in ("UTF8", "UNICODE"):
-        return "UTF8"
-    if plain == "SQLASCII":
-        return "SQL_ASCII"
-    known = ("LATIN", "WIN", "EUC", "SJIS", "BIG5", "KOI8", "ISO8859", "GBK", "GB18030", "UHC")
-    if plain.startswith(known):
-        raise SqlError("0A000", f'client_encoding "{text}" is not supported')
-    raise SqlError("22023", f'invalid value for parameter "client_encoding": "{text}"')
+    refused = SqlError("22023", f'invalid value for parameter "client_encoding": "{text}"')
+    if plain == "MULEINTERNAL":
+        refused.detail = "Conversion between MULE_INTERNAL and UTF8 is not supported."
+    elif plain == "EUCTW":
+        raise not_supported(f'client_encoding "{text}"')
+    raise refused
 
 
 class SessionSettings:

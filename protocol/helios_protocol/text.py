@@ -1,8 +1,9 @@
 """Text at the boundary: the client's encoding, checked both ways.
 
-Inside, text is `str`. A codec is chosen by `client_encoding`; UTF8 is the default and the only
-one on the hot path. NUL cannot arrive inside a protocol string (it ends it), so the check for it
-matters for values only: `TextCodec.decode_value`.
+Inside, text is `str`. A codec is chosen by `client_encoding`. UTF8 is the default and the only one
+on the hot path: whatever encodes or decodes asks for its codec once, not per value. NUL cannot
+arrive inside a protocol string (it ends it), so the check for it matters for values only:
+`TextCodec.decode_value`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,31 @@ UNTRANSLATABLE_CHARACTER: Final = "22P05"
 
 @dataclass(frozen=True, slots=True)
 class TextCodec:
-    """`name` is PostgreSQL's ("UTF8"), `python` the codec's."""
+    """`name` is PostgreSQL's ("UTF8"), `python` the codec's. `single`: one byte a character."""
 
     name: str
     python: str
+    single: bool = False
+
+    @property
+    def is_utf8(self) -> bool:
+        """Whether text passes unconverted."""
+        return self.python == "utf-8"
 
     def decode(self, data: bytes) -> str:
-        """Bytes to text; raises `BadText` (22021) naming the first bad sequence."""
+        """Bytes to text; raises `BadText` (22021) naming the first bad sequence, or 22P05 where
+        a byte of a single-byte encoding stands for nothing."""
         try:
             return data.decode(self.python)
         except UnicodeDecodeError as error:
-            raise BadText(self.name, _offending(error)) from None
+            if self.single:
+                shown = f"0x{error.object[error.start]:02x}"
+                raise _untranslatable(shown, self.name, "UTF8") from None
+            raise BadText(self._checked_as, _offending(error)) from None
+
+    @property
+    def _checked_as(self) -> str:
+        return "UTF8" if self.is_utf8 else self.name
 
     def decode_value(self, data: bytes) -> str:
         """As `decode`, for a value, where a NUL byte could hide; raises `BadText`."""
@@ -44,12 +59,16 @@ class TextCodec:
         except UnicodeEncodeError as error:
             missing = text[error.start].encode("utf-8", "surrogatepass")
             shown = " ".join(f"0x{byte:02x}" for byte in missing)
-            raise WireError(
-                UNTRANSLATABLE_CHARACTER,
-                f'character with byte sequence {shown} in encoding "UTF8" '
-                f'has no equivalent in encoding "{self.name}"',
-                fatal=False,
-            ) from None
+            raise _untranslatable(shown, "UTF8", self.name) from None
+
+
+def _untranslatable(shown: str, source: str, target: str) -> WireError:
+    return WireError(
+        UNTRANSLATABLE_CHARACTER,
+        f'character with byte sequence {shown} in encoding "{source}" '
+        f'has no equivalent in encoding "{target}"',
+        fatal=False,
+    )
 
 
 def _offending(error: UnicodeDecodeError) -> bytes:
@@ -74,42 +93,44 @@ UTF8: Final = TextCodec("UTF8", "utf-8")
 _CODECS: Final = (
     UTF8,
     TextCodec("SQL_ASCII", "utf-8"),
-    TextCodec("LATIN1", "iso8859-1"),
-    TextCodec("LATIN2", "iso8859-2"),
-    TextCodec("LATIN3", "iso8859-3"),
-    TextCodec("LATIN4", "iso8859-4"),
-    TextCodec("LATIN5", "iso8859-9"),
-    TextCodec("LATIN6", "iso8859-10"),
-    TextCodec("LATIN7", "iso8859-13"),
-    TextCodec("LATIN8", "iso8859-14"),
-    TextCodec("LATIN9", "iso8859-15"),
-    TextCodec("LATIN10", "iso8859-16"),
-    TextCodec("ISO_8859_5", "iso8859-5"),
-    TextCodec("ISO_8859_6", "iso8859-6"),
-    TextCodec("ISO_8859_7", "iso8859-7"),
-    TextCodec("ISO_8859_8", "iso8859-8"),
-    TextCodec("WIN866", "cp866"),
-    TextCodec("WIN874", "cp874"),
-    TextCodec("WIN1250", "cp1250"),
-    TextCodec("WIN1251", "cp1251"),
-    TextCodec("WIN1252", "cp1252"),
-    TextCodec("WIN1253", "cp1253"),
-    TextCodec("WIN1254", "cp1254"),
-    TextCodec("WIN1255", "cp1255"),
-    TextCodec("WIN1256", "cp1256"),
-    TextCodec("WIN1257", "cp1257"),
-    TextCodec("WIN1258", "cp1258"),
-    TextCodec("KOI8R", "koi8-r"),
-    TextCodec("KOI8U", "koi8-u"),
+    TextCodec("LATIN1", "iso8859-1", single=True),
+    TextCodec("LATIN2", "iso8859-2", single=True),
+    TextCodec("LATIN3", "iso8859-3", single=True),
+    TextCodec("LATIN4", "iso8859-4", single=True),
+    TextCodec("LATIN5", "iso8859-9", single=True),
+    TextCodec("LATIN6", "iso8859-10", single=True),
+    TextCodec("LATIN7", "iso8859-13", single=True),
+    TextCodec("LATIN8", "iso8859-14", single=True),
+    TextCodec("LATIN9", "iso8859-15", single=True),
+    TextCodec("LATIN10", "iso8859-16", single=True),
+    TextCodec("ISO_8859_5", "iso8859-5", single=True),
+    TextCodec("ISO_8859_6", "iso8859-6", single=True),
+    TextCodec("ISO_8859_7", "iso8859-7", single=True),
+    TextCodec("ISO_8859_8", "iso8859-8", single=True),
+    TextCodec("WIN866", "cp866", single=True),
+    TextCodec("WIN874", "cp874", single=True),
+    TextCodec("WIN1250", "cp1250", single=True),
+    TextCodec("WIN1251", "cp1251", single=True),
+    TextCodec("WIN1252", "cp1252", single=True),
+    TextCodec("WIN1253", "cp1253", single=True),
+    TextCodec("WIN1254", "cp1254", single=True),
+    TextCodec("WIN1255", "cp1255", single=True),
+    TextCodec("WIN1256", "cp1256", single=True),
+    TextCodec("WIN1257", "cp1257", single=True),
+    TextCodec("WIN1258", "cp1258", single=True),
+    TextCodec("KOI8R", "koi8-r", single=True),
+    TextCodec("KOI8U", "koi8-u", single=True),
     TextCodec("EUC_JP", "euc_jp"),
     TextCodec("EUC_CN", "gb2312"),
     TextCodec("EUC_KR", "euc_kr"),
-    TextCodec("SJIS", "shift_jis"),
-    TextCodec("BIG5", "big5"),
+    TextCodec("SJIS", "cp932"),
+    TextCodec("BIG5", "cp950"),
     TextCodec("GBK", "gbk"),
     TextCodec("GB18030", "gb18030"),
     TextCodec("UHC", "cp949"),
     TextCodec("JOHAB", "johab"),
+    TextCodec("EUC_JIS_2004", "euc_jis_2004"),
+    TextCodec("SHIFT_JIS_2004", "shift_jis_2004"),
 )
 
 CODECS: Final[Mapping[str, TextCodec]] = MappingProxyType({codec.name: codec for codec in _CODECS})
