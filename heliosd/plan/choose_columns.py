@@ -75,7 +75,7 @@ class Columns:
         rows = in_rows(chosen)
         estimate = _estimate(planner, rows, wish)
         forced = self._forms.forced
-        if estimate.cost >= limited(chosen.estimate, wish.rows) and not forced:
+        if estimate.cost > limited(chosen.estimate, wish.rows) and not forced:
             return chosen
         arguments = self._arguments(plan)
         if arguments is None:
@@ -110,10 +110,8 @@ def _estimate(planner: Planner, rows: Physical, wish: Wish) -> Estimate:
         rel = getattr(item, "rel", None)
         if isinstance(rel, TableRel) and isinstance(rel.table, Table):
             cost += START_TABLE + planner.rows(rel) * VALUE * max(len(item.columns), 1)
-        else:
-            cost += item.estimate.rows * ROW
-        for below in inputs(item):
-            cost += below.estimate.rows * ROW
+        elif not isinstance(item, physical.Limit | physical.Project):
+            cost += sum(below.estimate.rows for below in inputs(item)) * ROW
     out = min(old.rows, wish.rows) if wish.rows else old.rows
     cost += out * (OUT_ROW + OUT_VALUE * old.width / 8)
     return Estimate(old.rows, cost, cost, old.width)
