@@ -32,12 +32,12 @@ from heliosd.catalog.objects import (
     TypeObject,
     View,
 )
-from heliosd.catalog.row_security import is_restricted
 from heliosd.catalog.routine_text import (
     routine_arguments,
     routine_definition,
     routine_result,
 )
+from heliosd.catalog.row_security import is_restricted, shown_rows
 from heliosd.catalog.signatures import argument_list, result_text, type_names
 from heliosd.errors import SqlError
 from heliosd.types.facts import function_facts, operator_facts, type_facts
@@ -376,14 +376,17 @@ class CatalogFace:
             return self._index_bytes(table, found.index)
         if not isinstance(found, Table):
             return PAGE_BYTES if isinstance(found, Sequence) else 0
-        size = 0 if fork == "indexes" else self._bytes(found.tree_id, row_width(found.columns))
+        width = row_width(found.columns)
+        size = 0 if fork == "indexes" else self._bytes(found, found.tree_id, width)
         if fork in ("indexes", "total"):
             size += sum(self._index_bytes(found, index) for index in found.indexes)
         return size
 
-    def _bytes(self, tree_id: int, width: int) -> int:
+    def _bytes(self, table: Table, tree_id: int, width: int) -> int:
         """Rows times their likely width, in whole pages."""
         rows = 0 if self._row_count is None else self._row_count(tree_id)
+        if self._role is not None:
+            rows = shown_rows(self._catalog, self._role(), table, rows)
         return -(-rows * width // PAGE_BYTES) * PAGE_BYTES
 
     def _index_bytes(self, table: Table, index: Index) -> int:
@@ -391,7 +394,7 @@ class CatalogFace:
         if not index.tree_id:
             return 0
         columns = [table.column(attnum) for attnum in index.attnums if attnum]
-        return self._bytes(index.tree_id, row_width(columns))
+        return self._bytes(table, index.tree_id, row_width(columns))
 
     def database_size(self, oid: int) -> int | None:
         if self._catalog.of_kind(Database, oid) is None:

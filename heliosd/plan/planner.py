@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from heliosd.catalog.objects import Table
+from heliosd.catalog.row_security import rounded_rows
 from heliosd.errors import not_supported
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
@@ -99,7 +100,7 @@ class Planner:
             known = float(max(self.services.row_count(table), SMALL_TABLE_ROWS))
             self._counts[table.oid] = known
         if rel.rel in self.hidden:
-            return float(1 << (int(known) - 1).bit_length())
+            return float(rounded_rows(int(known)))
         return known
 
     def index_expressions(self, table: Table, index: Index, rel: int) -> tuple[Expr | None, ...]:

@@ -16,6 +16,7 @@ from heliosd.catalog.objects import (
     Statistics,
     Table,
 )
+from heliosd.catalog.row_security import is_restricted, shown_rows
 from heliosd.catalog.views.declare import Row, catalog_view
 from heliosd.catalog.views.values import array
 
@@ -126,12 +127,14 @@ def _user_tables(ctx: ViewContext) -> Iterator[tuple[Table, str]]:
 @catalog_view("pg_stat_all_tables")
 @catalog_view("pg_stat_user_tables")
 def pg_stat_user_tables(ctx: ViewContext) -> Iterator[Row]:
+    catalog, role = ctx.catalog, ctx.evaluation.current_role_oid
     for table, schema in _user_tables(ctx):
-        statistics = ctx.catalog.statistics(table.oid)
+        statistics = catalog.statistics(table.oid)
         analyzed = None if statistics is None else statistics.gathered_at
+        rows = shown_rows(catalog, role, table, ctx.server.row_count(table.tree_id))
         yield (
             table.oid, schema, table.name, 0, 0, 0, 0, 0, 0, 0, 0,
-            ctx.server.row_count(table.tree_id), 0, 0, 0, None, None, analyzed, None,
+            rows, 0, 0, 0, None, None, analyzed, None,
             0, 0, 0 if analyzed is None else 1, 0,
         )  # fmt: skip
 
@@ -178,6 +181,9 @@ def pg_stats(ctx: ViewContext) -> Iterator[Row]:
     catalog, role = ctx.catalog, ctx.evaluation.current_role_oid
     for statistics in catalog.objects(Statistics):
         table = catalog.table(statistics.table)
+        if is_restricted(catalog, role, table):
+            # Samples of rows that policies hide (CVE-2019-10130).
+            continue
         schema = catalog.schema_name(table.schema)
         for found in statistics.columns:
             column = table.column(found.attnum)

@@ -21,6 +21,7 @@ from heliosd.catalog.objects import (
     TypeObject,
     View,
 )
+from heliosd.catalog.row_security import shown_rows
 from heliosd.catalog.views.declare import Row, catalog_view
 from heliosd.catalog.views.opclasses import BTREE, default_opclass, opclass_named
 from heliosd.catalog.views.values import (
@@ -64,12 +65,12 @@ def relations(catalog: Catalog) -> Iterator[Relation]:
 
 @catalog_view("pg_class")
 def pg_class(ctx: ViewContext) -> Iterator[Row]:
-    catalog = ctx.catalog
+    catalog, role = ctx.catalog, ctx.evaluation.current_role_oid
     for relation in relations(catalog):
         kind = relation_kind(relation)
         table = relation if isinstance(relation, Table) else None
         method = {"r": HEAP, "i": BTREE}.get(kind, 0)
-        pages, rows = _size(catalog, relation)
+        pages, rows = _size(catalog, role, relation)
         yield (
             relation.oid,
             relation.name,
@@ -131,8 +132,8 @@ _SHARED: Final = frozenset(
 )
 
 
-def _size(catalog: Catalog, relation: Relation) -> tuple[int, float]:
-    """(relpages, reltuples); -1 rows until ANALYZE looked."""
+def _size(catalog: Catalog, role: int, relation: Relation) -> tuple[int, float]:
+    """(relpages, reltuples); -1 rows until ANALYZE looked. Rounded where policies hide rows."""
     if isinstance(relation, Sequence):
         return 1, 1.0
     owner = relation.table if isinstance(relation, IndexRelation) else relation.oid
@@ -140,7 +141,9 @@ def _size(catalog: Catalog, relation: Relation) -> tuple[int, float]:
     if statistics is None:
         empty = isinstance(relation, IndexRelation)
         return (1, 0.0) if empty else (0, -1.0)
-    return statistics.pages, float(statistics.rows)
+    table = catalog.table(owner)
+    rows, pages = (shown_rows(catalog, role, table, n) for n in (statistics.rows, statistics.pages))
+    return pages, float(rows)
 
 
 def _column_count(relation: Relation) -> int:
