@@ -13,7 +13,7 @@ from helios_storage.scheduler import InlineScheduler
 from helios_storage.storage import Storage
 from heliosd.catalog.codec import decode_object
 from heliosd.catalog.objects import Role
-from heliosd.catalog.trees import CATALOG_TREE, write_object
+from heliosd.catalog.trees import CATALOG_TREE, FIRST_OID, write_object
 from heliosd.errors import SqlError
 from heliosd.ops.lockout_file import forget_failed_logins
 from heliosd.security.password_policy import PasswordPolicy
@@ -60,7 +60,7 @@ def _find(storage: Storage, name: str) -> Role:
     transaction = storage.begin()
     snapshot = transaction.snapshot()
     try:
-        for _keys, rows in snapshot.batches(CATALOG_TREE):
+        for _keys, rows in snapshot.batches(CATALOG_TREE, FIRST_OID):
             for kind, data in rows:
                 if kind == "role":
                     role = decode_object(kind, data, 0)
