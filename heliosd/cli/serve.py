@@ -51,13 +51,16 @@ def run(options: argparse.Namespace, arguments: list[str]) -> int:
 
     log = Log(configuration.value(ServerSettings.log_level))
 
+    selector = SpinningSelector()
+
     async def serve() -> int:
-        return await Service(configuration, log, lambda text: print(text, flush=True)).run()
+        def say(text: str) -> None:
+            print(text, flush=True)
+
+        return await Service(configuration, log, say, selector).run()
 
     try:
-        with asyncio.Runner(
-            loop_factory=lambda: asyncio.SelectorEventLoop(SpinningSelector())
-        ) as runner:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
             return runner.run(serve())
     except StorageError as error:
         log.error("the server cannot start", reason=str(error))

@@ -214,6 +214,10 @@ class Hub:
         else:
             self._loop.call_soon_threadsafe(function)
 
+    def post_after(self, seconds: float, function: Callable[[], None]) -> None:
+        """Run `function` on the loop after that long."""
+        self._loop.call_later(seconds, function)
+
     def close(self) -> None:
         """Stop the thread pool; its running calls end first."""
         self._pool.shutdown(wait=True, cancel_futures=True)

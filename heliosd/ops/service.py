@@ -38,6 +38,7 @@ from heliosd.ops.logins import login_policy, open_lockout, read_rules
 from heliosd.security.lockout import LockoutBook
 from heliosd.server.authentication import LoginPolicy
 from heliosd.server.listener import Listener, ListenerOptions
+from heliosd.server.selector import SpinningSelector
 from heliosd.server.tls import TlsServer, build_tls_server
 from heliosd.server.tls_clients import ClientAuthority, TlsSource, accept_clients
 from heliosd.session.buckets import Buckets, KeyExtractor, RateLimit
@@ -51,6 +52,9 @@ from heliosd.types.builtin import TYPES
 
 Result = TypeVar("Result")
 
+# So long at most does a sync wait for more commits while the loop is busy.
+COMMITS_GATHER_S: Final = 0.0004
+
 # Worker threads of Python code give the loop its turn this soon (measured: p99 1-5 ms against 18).
 SWITCH_INTERVAL_S: Final = 0.0005
 # Young objects die by reference counts; cycles are rare, and a full collection costs 24-94 ms per
@@ -62,9 +66,14 @@ class Service:
     """See the module. One per process."""
 
     def __init__(
-        self, configuration: ServerConfiguration, log: Log, say: Callable[[str], None]
+        self,
+        configuration: ServerConfiguration,
+        log: Log,
+        say: Callable[[str], None],
+        selector: SpinningSelector,
     ) -> None:
-        """`say` tells the person who started it; `log` tells operators."""
+        """`say` tells the person who started it; `log` tells operators. `selector`: the loop's."""
+        self._selector = selector
         self._configuration = configuration
         self._say = say
         self._log = log
@@ -169,7 +178,10 @@ class Service:
             value(S.column_cache_size) * MEGABYTE, value(S.column_memory) * MEGABYTE
         )
         hub.shared_bytes = lambda: storage.cache_bytes + columns.size_bytes
-        storage.commits.is_alone = hub.is_alone
+        commits = storage.commits
+        commits.is_alone = hub.is_alone
+        commits.defer = lambda function: hub.post_after(COMMITS_GATHER_S, function)
+        self._selector.on_idle = commits.hurry
         catalog.mask_secret = storage.secret(KeyKind.MASK)
         instance = Instance(
             storage=storage,

@@ -10,6 +10,7 @@ of sleeps that come without one.
 from __future__ import annotations
 
 import selectors
+from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Final
 
@@ -26,6 +27,8 @@ class SpinningSelector(selectors.EpollSelector):
         super().__init__()
         self._sleeps = 0  # so many come without a spin
         self._sleeps_next = 1
+        self.on_idle: Callable[[], None] | None = None
+        """Called when nothing is ready, before the loop waits: last chance for what was put off."""
 
     def select(self, timeout: float | None = None) -> Ready:
         """See `selectors.BaseSelector.select`."""
@@ -33,6 +36,8 @@ class SpinningSelector(selectors.EpollSelector):
         ready = poll(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
+        if self.on_idle is not None:
+            self.on_idle()
         if self._sleeps:
             self._sleeps -= 1
             return poll(timeout)

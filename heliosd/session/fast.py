@@ -14,6 +14,7 @@ Errors of the statement itself are raised; the caller answers them as on the lon
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,9 +29,9 @@ from helios_protocol.encode import (
 from helios_protocol.fields import WireError
 from heliosd.errors import SqlError
 from heliosd.session.chain.execution import encoder_of
-from heliosd.session.plain import Encode, is_point, no_rows, plain_of, run
+from heliosd.session.plain import Encode, Plain, is_point, no_rows, plain_of, run
 from heliosd.session.prepared import NamedStatement
-from heliosd.session.results import make_parameter_reader, resolve_formats
+from heliosd.session.results import FrameReader, make_frame_reader, resolve_formats
 from heliosd.session.statement_cache import (
     FRAME_BYTES_MAX,
     KnownTemplate,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 # What follows a Bind: Describe of the unnamed portal, Execute without a limit, Sync.
 _DESCRIBE_EXECUTE_SYNC: Final = b"D\0\0\0\x06P\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
 _EXECUTE_SYNC: Final = b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"
-_NULL: Final = 0xFFFFFFFF
+_size_at: Final = struct.Struct("!i").unpack_from
 _BIND: Final = ord("B")
 # Shorter frames are BEGIN and its like: known whole, if at all.
 _TEMPLATE_BYTES_MIN: Final = 20
@@ -60,13 +61,20 @@ class FastBind:
     end of the exchange, of which `suffix_size` bytes belong to the Bind.
     """
 
+    prepared: Prepared
+    plain: Plain
     shape: bytes
-    count: int
     tail: bytes
     suffix_size: int
-    read: Callable[..., tuple[object, ...]]
+    read: FrameReader
     encode_rows: Encode
     head: bytes
+    # The catalog's generation at which the statement was last known to be current.
+    generation: int = -1
+
+    def fits(self, data: bytes, position: int) -> bool:
+        """Whether a Bind whose names end at `position` is like the one that this was made from."""
+        return data.startswith(self.shape, position) and data.endswith(self.tail)
 
 
 # ---------------------------------------------------------------- simple query
@@ -213,7 +221,12 @@ def on_parse_frame(session: LinkedSession, data: bytes) -> bytes | None:
     # The unnamed portal of the unnamed statement.
     if data[end + 5] or data[end + 6]:
         return None
-    answer = _on_bind(session, data, end, end + 7, prepared, PARSE_COMPLETE)
+    fast: FastBind | None = prepared.fast
+    if fast is None or not fast.fits(data, end + 7):
+        fast = prepared.fast = make_bind(session, prepared, data, end, end + 7)
+        if fast is None:
+            return None
+    answer = _on_bind(session, data, end, end + 7, fast, PARSE_COMPLETE)
     if answer is not None or session.waiting is not None:
         # A later Bind may name the unnamed statement.
         session.statements.put(
@@ -224,56 +237,44 @@ def on_parse_frame(session: LinkedSession, data: bytes) -> bytes | None:
 
 def on_bind_frame(session: LinkedSession, data: bytes) -> bytes | None:
     """Bind of a prepared statement ... Sync."""
-    name_end = data.find(b"\0", 6)
-    statement = session.statements.by_bytes(data[6:name_end])
+    # An empty portal name, the statement's name, and how many formats and values there are.
+    names_end = data.find(b"\0", 6) + 1
+    key = data[5 : names_end + 4]
+    fast = session.statements.binds.get(key)
+    if fast is not None and fast.fits(data, names_end) and session.is_still_current(fast):
+        return _on_bind(session, data, 0, names_end, fast, b"")
+    statement = session.statements.by_bytes(data[6 : names_end - 1])
     if statement is None or data[5]:
         return None
     prepared = statement.prepared
     if prepared is None or not session.is_current(prepared):
         return None
-    return _on_bind(session, data, 0, name_end + 1, prepared, b"")
+    fast = make_bind(session, prepared, data, 0, names_end)
+    if fast is None:
+        return None
+    if statement.name:
+        session.statements.binds[key] = fast
+    return _on_bind(session, data, 0, names_end, fast, b"")
 
 
 def _on_bind(
-    session: LinkedSession,
-    data: bytes,
-    start: int,
-    position: int,
-    prepared: Prepared,
-    prefix: bytes,
+    session: LinkedSession, data: bytes, start: int, position: int, fast: FastBind, prefix: bytes
 ) -> bytes | None:
     """The Bind that begins at `start`, whose names end at `position`, and what follows."""
-    fast: FastBind | None = prepared.fast
-    if fast is None or not (data.startswith(fast.shape, position) and data.endswith(fast.tail)):
-        fast = prepared.fast = make_bind(session, prepared, data, start, position)
-        if fast is None:
-            return None
-    position += len(fast.shape)
-    values: list[bytes | None] = []
-    for _ in range(fast.count):
-        begin = position + 4
-        size = int.from_bytes(data[position:begin], "big")
-        if size == _NULL:
-            position = begin
-            values.append(None)
-        else:
-            position = begin + size
-            values.append(data[begin:position])
-    # The values end where the tail begins, and there is what the Bind says of its length.
-    if (
-        position + len(fast.tail) != len(data)
-        or int.from_bytes(data[start + 1 : start + 5], "big") + start + 1
-        != position + fast.suffix_size
-    ):
-        return None
     try:
-        parameters = fast.read(values, session.eval)
-    except (SqlError, WireError):
+        found = fast.read(data, position + len(fast.shape), session.eval)
+    except (SqlError, WireError, struct.error):
         # Bad values are rare and the long way words them; nothing has happened yet.
         return None
+    # The values end where the tail begins, and there is what the Bind says of its length.
+    if (
+        found is None
+        or found[1] + len(fast.tail) != len(data)
+        or _size_at(data, start + 1)[0] + start + 1 != found[1] + fast.suffix_size
+    ):
+        return None
     head = prefix + fast.head if prefix else fast.head
-    plain = prepared.plain or plain_of(session, prepared)
-    return run(session, plain, parameters, head, fast.encode_rows)
+    return run(session, fast.plain, found[0], head, fast.encode_rows)
 
 
 def make_bind(
@@ -291,7 +292,7 @@ def make_bind(
         if len(values) != len(program.parameter_types):
             return None
         types, codec = session.catalog.types, session.wire.codec
-        read = make_parameter_reader(program.parameter_types, formats, types, codec)
+        read = make_frame_reader(program.parameter_types, formats, types, codec)
         if program.columns is None:
             description, encode_rows = NO_DATA, no_rows
         else:
@@ -303,8 +304,9 @@ def make_bind(
     suffix_size = 2 + 2 * len(results)
     described = follows == _DESCRIBE_EXECUTE_SYNC
     return FastBind(
+        prepared,
+        plain_of(session, prepared),
         data[position:shape_end],
-        len(values),
         data[end - suffix_size :],
         suffix_size,
         read,

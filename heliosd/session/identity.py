@@ -17,7 +17,7 @@ from heliosd.session.client import ClientState
 from heliosd.session.evaluation import make_styles
 from heliosd.session.search_path import split_search_path
 from heliosd.session.statement_cache import (
-    KnownTemplate,
+    KnownStatement,
     Prepared,
     ScopeKey,
     StatementCache,
@@ -283,8 +283,9 @@ class IdentityState(ClientState):
         it leans on has not changed."""
         return prepared.scope is self.statement_cache() and prepared.is_current(self.catalog)
 
-    def is_still_current(self, known: KnownTemplate) -> bool:
-        """`is_current` of a template's statement: a few comparisons while nothing has changed."""
+    def is_still_current(self, known: KnownStatement) -> bool:
+        """`is_current` of a statement found by its frame: a few comparisons while nothing has
+        changed."""
         catalog = self.catalog
         generation = self.catalog_state.generation
         if (

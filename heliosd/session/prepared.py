@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from heliosd.errors import INVALID_SQL_STATEMENT_NAME, SqlError
 from heliosd.session.statement_cache import Prepared
@@ -34,12 +35,14 @@ def no_such_statement(name: str) -> SqlError:
 class Statements:
     """By name; "" is the unnamed one, which Parse replaces freely."""
 
-    __slots__ = ("_by_bytes", "_statements")
+    __slots__ = ("_by_bytes", "_statements", "binds")
 
     def __init__(self) -> None:
         self._statements: dict[str, NamedStatement] = {}
         # The same by the name's UTF-8, as frames hold it.
         self._by_bytes: dict[bytes, NamedStatement] = {}
+        # How frames bound the named ones (`fast.FastBind`), by what those begin with.
+        self.binds: dict[bytes, Any] = {}
 
     def __iter__(self) -> Iterator[NamedStatement]:
         return iter(list(self._statements.values()))
@@ -66,6 +69,8 @@ class Statements:
 
     def put(self, statement: NamedStatement) -> None:
         """Add under its name."""
+        if statement.name:
+            self.binds.clear()
         self._statements[statement.name] = statement
         self._by_bytes[statement.name.encode()] = statement
 
@@ -73,6 +78,7 @@ class Statements:
         """Forget it; False when there was none."""
         if name not in self._statements:
             return False
+        self.binds.clear()
         del self._statements[name]
         del self._by_bytes[name.encode()]
         return True
@@ -80,6 +86,7 @@ class Statements:
     def clear(self) -> None:
         """DEALLOCATE ALL: the unnamed one stays until the next Parse, as in PostgreSQL."""
         unnamed = self._statements.get("")
+        self.binds.clear()
         self._statements.clear()
         self._by_bytes.clear()
         if unnamed is not None:

@@ -23,6 +23,7 @@ TEXT: Final = 0
 BINARY: Final = 1
 
 RowEncoder = Callable[[Sequence[Row], EvalContext], bytes]
+FrameReader = Callable[[bytes, int, EvalContext], "tuple[tuple[Value, ...], int] | None"]
 ParameterReader = Callable[[Sequence["bytes | None"], EvalContext], tuple[Value, ...]]
 
 _LENGTHS: Final = tuple(size.to_bytes(4, "big") for size in range(256))
@@ -235,15 +236,63 @@ def make_parameter_reader(
     input. The function raises what the types raise (22P02, 22P03, 22003, 22021).
     """
     count = len(type_oids)
-    formats = _parameter_formats(given_formats, count)
+    if count == 0:
+        _parameter_formats(given_formats, count)
+        return lambda values, ctx: ()
+    source = _Source()
+    items = _items(source, type_oids, given_formats, types, codec)
+    arguments = ", ".join(f"v{n}" for n in range(count))
+    source.lines += [
+        "def read_parameters(values, ctx):",
+        f"    {arguments}{',' if count == 1 else ''} = values",
+        f"    return ({', '.join(items)}{',' if count == 1 else ''})",
+    ]
+    return source.build("read_parameters")  # type: ignore[return-value]  # generated
+
+
+def make_frame_reader(
+    type_oids: Sequence[int],
+    given_formats: Sequence[int],
+    types: TypeRegistry,
+    codec: TextCodec = UTF8,
+) -> FrameReader:
+    """A function (frame, where the values begin, ctx) -> (parameters, where they end), or None
+    where a length is no length. Raises as `make_parameter_reader` and its function do."""
+    source = _Source()
+    items = _items(source, type_oids, given_formats, types, codec)
+    source.names["size_at"] = struct.Struct("!i").unpack_from
+    lines = source.lines
+    lines.append("def read_values(data, at, ctx):")
+    for n in range(len(type_oids)):
+        lines += [
+            "    (size,) = size_at(data, at)",
+            "    at += 4",
+            "    if size >= 0:",
+            "        end = at + size",
+            f"        v{n} = data[at:end]",
+            "        at = end",
+            "    elif size == -1:",
+            f"        v{n} = None",
+            "    else:",
+            "        return None",
+        ]
+    lines.append(f"    return ({''.join(f'{item}, ' for item in items)}), at")
+    return source.build("read_values")  # type: ignore[return-value]  # generated
+
+
+def _items(
+    source: _Source,
+    type_oids: Sequence[int],
+    given_formats: Sequence[int],
+    types: TypeRegistry,
+    codec: TextCodec,
+) -> list[str]:
+    """An expression for each parameter, of its bytes `v0`, `v1` ... and `ctx`."""
+    formats = _parameter_formats(given_formats, len(type_oids))
     readers = [
         _reader(types.by_oid.get(oid), oid, form, codec, number + 1)
         for number, (oid, form) in enumerate(zip(type_oids, formats, strict=True))
     ]
-    if count == 0:
-        return lambda values, ctx: ()
-    source = _Source()
-    arguments = ", ".join(f"v{n}" for n in range(count))
     items = []
     for number, (oid, form) in enumerate(zip(type_oids, formats, strict=True)):
         source.names[f"r{number}"] = readers[number]
@@ -254,12 +303,7 @@ def make_parameter_reader(
             items.append(f"({null} if v{number} is None else r{number}(v{number}, ctx))")
             continue
         items.append(_read_expression(source, number, oid, form))
-    source.lines += [
-        "def read_parameters(values, ctx):",
-        f"    {arguments}{',' if count == 1 else ''} = values",
-        f"    return ({', '.join(items)}{',' if count == 1 else ''})",
-    ]
-    return source.build("read_parameters")  # type: ignore[return-value]  # generated
+    return items
 
 
 def _parameter_formats(given: Sequence[int], count: int) -> tuple[int, ...]:
@@ -280,7 +324,10 @@ def _read_expression(source: _Source, number: int, oid: int, form: int) -> str:
         if form == TEXT:
             # 9 digits fit every width but int2's 4.
             most = 4 if oid == 21 else 9
-            quick = f"int({value}) if {value}.isdigit() and len({value}) <= {most} else {slow}"
+            quick = (
+                f"int({value}) if len({value}) <= {most}"
+                f" and ({value} if {value}[:1] != b'-' else {value}[1:]).isdigit() else {slow}"
+            )
         else:
             layout = struct.Struct("!" + _INTEGERS[oid])
             source.names[f"u{number}"] = layout.unpack

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from heliosd.catalog.lookup import Catalog
 from heliosd.execute.program import Program
@@ -121,6 +121,13 @@ class ScopeKey:
     role: int
     path: tuple[int, ...]
     settings: tuple[object, ...]
+
+
+class KnownStatement(Protocol):
+    """A statement found by its frame, and when it was last known to be current."""
+
+    prepared: Prepared
+    generation: int
 
 
 @dataclass(slots=True, eq=False)

@@ -17,7 +17,6 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from time import perf_counter_ns
 from typing import Final, NoReturn
 
 from helios_storage.errors import StorageClosed
@@ -33,8 +32,6 @@ EXIT_SYNC_FAILED: Final = 74  # EX_IOERR of sysexits.h
 _PART_SYNC_BYTES: Final = 256 * 1024  # parts of large commits are worth a sync of their own
 _QUEUE_BYTES_MAX: Final = 8 * 1024 * 1024  # beyond this a large commit waits for the disk
 _GATHERED_COMMITS: Final = 4
-_GATHER_NS: Final = 400_000
-_HURRIED_SYNCS_MAX: Final = 256
 
 _logger: Final = logging.getLogger("helios_storage")
 
@@ -119,9 +116,9 @@ class Commits:
         self._room = Event()
         self._closed = False
         self._posted = False
-        self._gather_ns = self._gather_from = 0  # since when a sync waits, and with how many
-        self._hurried_syncs = 0  # so many will not wait
-        self._hurried_next = 1
+        self._gathers = False  # a sync waits for more commits
+        self.defer: Callable[[Callable[[], None]], None] | None = None
+        """Calls back after about 0.4 ms; None: syncs do not wait for more commits."""
         self.writers: Callable[[], int] = int  # transactions that have written and will end
         self.is_alone: Callable[[], bool] = bool  # whether one client is all there is
         self.large: dict[int, LargeCommit] = {}
@@ -213,36 +210,19 @@ class Commits:
         self._posted = False
         if self._in_flight is not None:
             return
-        if self._gathers():
-            self._posted = True
-            self._scheduler.post(self._start_posted)
-        else:
+        if self.defer is None or len(self._records) >= _GATHERED_COMMITS or not self.writers():
             self.start_sync()
+        elif not self._gathers:
+            # Others have written and will commit. A sync costs the loop 70 us, most of it for
+            # waking the helper thread and being woken: with 8 TPC-B clients 4 commits a sync took
+            # 45 us off each transaction. An idle loop (`hurry`) does not wait for them.
+            self._gathers = True
+            self.defer(self.hurry)
 
-    def _gathers(self) -> bool:
-        """Whether to wait a little for more commits: while other transactions have written.
-
-        A sync costs the loop 70 us, most of it for waking the helper thread and being woken. With 8
-        TPC-B clients 4 commits a sync took 45 us off each transaction. Where nobody came within
-        the 400 us (a transaction is open, but idle) the next syncs do not wait: 1, 2, 4 ... 256.
-        """
-        if len(self._records) >= _GATHERED_COMMITS or not self.writers() or self._thread is None:
-            return False
-        if self._hurried_syncs:
-            self._hurried_syncs -= 1
-            return False
-        now = perf_counter_ns()
-        if not self._gather_ns:
-            self._gather_ns = now
-            self._gather_from = len(self._records)
-        elif len(self._records) > self._gather_from:
-            self._hurried_next = 1
-        if now - self._gather_ns < _GATHER_NS:
-            return True
-        if len(self._records) == self._gather_from:
-            self._hurried_syncs = self._hurried_next
-            self._hurried_next = min(2 * self._hurried_next, _HURRIED_SYNCS_MAX)
-        return False
+    def hurry(self) -> None:
+        """Begin the sync that waits for more commits."""
+        if self._gathers and self._in_flight is None:
+            self.start_sync()
 
     def start_sync_if_idle(self) -> None:
         """Begin a sync for what is queued without a publication (parts, sequences)."""
@@ -264,7 +244,7 @@ class Commits:
         if not records or self._closed:
             return
         self._records = []
-        self._gather_ns = 0
+        self._gathers = False
         batch = self._in_flight = _Batch(records, self.roots.cut(), self.end_lsn)
         if self._thread is None or self.is_alone():
             # Who is alone waits for nobody's turn: two hand-overs between threads take 60-100 us.

@@ -25,7 +25,7 @@ from helios_storage.lock_queue import (
     TableLockMode,
     Waiter,
 )
-from helios_storage.scheduler import Scheduler
+from helios_storage.scheduler import Blocked, InlineScheduler, Scheduler
 from helios_storage.spec import Key
 
 __all__ = [
@@ -46,10 +46,11 @@ _SAVEPOINT: Final[dict[Key, Any]] = {}
 class LockManager:
     """All locks of one storage."""
 
-    __slots__ = ("_mass", "_objects", "_owners", "_rows", "_scheduler", "waits")
+    __slots__ = ("_has_tasks", "_mass", "_objects", "_owners", "_rows", "_scheduler", "waits")
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
+        self._has_tasks = not isinstance(scheduler, InlineScheduler)
         self._rows: dict[int, dict[Key, Any]] = {}
         self._objects: dict[ObjectId, LockQueue] = {}
         self._owners: dict[LockOwner, None] = {}
@@ -372,6 +373,8 @@ class LockManager:
     # --- waiting
 
     def _wait(self, queue: LockQueue, owner: LockOwner, mode: int, timeout_ms: int) -> None:
+        if self._has_tasks and not self._scheduler.can_wait():
+            raise Blocked  # before anything is built for the wait
         waiter = Waiter(owner, mode, queue)
         circle = self._find_circle(queue, waiter)
         if circle:
