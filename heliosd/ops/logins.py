@@ -14,7 +14,7 @@ from helios_storage.storage import Storage
 from heliosd.catalog.lookup import SharedCatalog
 from heliosd.ops.lockout_file import LockoutFile
 from heliosd.security.bearer import TokenVerifier
-from heliosd.security.hba import HostRules, default_rules, parse_rules
+from heliosd.security.hba import BadLine, HostRules, default_rules, parse_rules
 from heliosd.security.hba_lexer import HbaError
 from heliosd.security.ident_map import IdentMaps, parse_maps
 from heliosd.security.lockout import LockoutBook
@@ -54,12 +54,30 @@ def read_rules(configuration: ServerConfiguration) -> HostRules:
     return parse_rules(text or default_rules())
 
 
-def _maps(configuration: ServerConfiguration) -> IdentMaps:
-    text = _text(configuration.value(S.ident_map), configuration.value(S.ident_file), "ident_map")
+def shown_rules(configuration: ServerConfiguration) -> HostRules:
+    """The same for those who look at them: a file that cannot be read is a bad line, too."""
     try:
-        return parse_maps(text)
+        return read_rules(configuration)
+    except ConfigurationError as error:
+        return HostRules((), (BadLine(0, str(error)),))
+
+
+def read_maps(configuration: ServerConfiguration) -> IdentMaps | HbaError:
+    """The user name maps as they stand in the configuration, or what is wrong with them."""
+    value = configuration.value
+    try:
+        return parse_maps(_text(value(S.ident_map), value(S.ident_file), "ident_map"))
     except HbaError as error:
-        raise ConfigurationError(f"user name maps, line {error.line}: {error}") from None
+        return error
+    except ConfigurationError as error:
+        return HbaError(0, str(error))
+
+
+def _maps(configuration: ServerConfiguration) -> IdentMaps:
+    found = read_maps(configuration)
+    if isinstance(found, HbaError):
+        raise ConfigurationError(f"user name maps, line {found.line}: {found}")
+    return found
 
 
 def _text(given: str, path: str, name: str) -> str:

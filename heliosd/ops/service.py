@@ -34,7 +34,7 @@ from heliosd.ops.certificates import CertificateFiles, ensure_local_certificate,
 from heliosd.ops.first_start import PASSWORD_FILE_NAME, FirstStart, has_catalog, make_first_objects
 from heliosd.ops.http import HttpServer
 from heliosd.ops.lockout_file import LockoutFile
-from heliosd.ops.logins import login_policy, open_lockout, read_rules
+from heliosd.ops.logins import login_policy, open_lockout, read_maps, shown_rules
 from heliosd.security.lockout import LockoutBook
 from heliosd.server.authentication import LoginPolicy
 from heliosd.server.listener import Listener, ListenerOptions
@@ -233,7 +233,8 @@ class Service:
             ),
         )
         policy = self._login_policy(instance)
-        instance.host_rules = lambda: read_rules(self._configuration)
+        instance.host_rules = lambda: shown_rules(self._configuration)
+        instance.user_maps = lambda: read_maps(self._configuration)
         return Listener(instance, self._tls_source(files), policy, options, Limits())
 
     def _login_policy(self, instance: Instance) -> LoginPolicy:

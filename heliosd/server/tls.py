@@ -17,10 +17,12 @@ import os
 import ssl
 import stat
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -62,8 +64,10 @@ class TlsServer:
 
 def build_tls_server(certificate: Path, private_key: Path) -> TlsServer:
     """Check and load a certificate chain and its key. Raises `ConfigurationError`."""
-    leaf = _load_certificate(certificate)
+    chain = _load_chain(certificate)
+    leaf = chain[0]
     _check_certificate(leaf, certificate)
+    _check_chain(chain, certificate)
     _check_private(private_key)
     _check_pair(leaf, private_key)
     context = build_context()
@@ -103,11 +107,26 @@ def channel_binding(leaf: x509.Certificate) -> bytes:
     return hashlib.new(name, leaf.public_bytes(serialization.Encoding.DER)).digest()
 
 
-def _load_certificate(path: Path) -> x509.Certificate:
+def _load_chain(path: Path) -> list[x509.Certificate]:
+    """The server's certificate, then those above it. At least one."""
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())[0]
-    except (OSError, ValueError, IndexError) as error:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: no certificate can be read: {error}") from None
+
+
+def _check_chain(chain: list[x509.Certificate], path: Path) -> None:
+    """Each certificate is issued by the next one, and all are valid now."""
+    now = datetime.datetime.now(datetime.UTC)
+    for below, above in pairwise(chain):
+        if not above.not_valid_before_utc <= now <= above.not_valid_after_utc:
+            raise ConfigurationError(f"{path}: an issuer's certificate is not valid now")
+        try:
+            below.verify_directly_issued_by(above)
+        except (ValueError, TypeError, InvalidSignature):
+            raise ConfigurationError(
+                f"{path}: the chain is not in order: a certificate is not issued by the next one"
+            ) from None
 
 
 def _check_certificate(leaf: x509.Certificate, path: Path) -> None:

@@ -13,6 +13,8 @@ from heliosd.observe.log import Log
 from heliosd.observe.metrics import Metrics
 from heliosd.security.budgets import Ledger, Usage
 from heliosd.security.hba import HostRules
+from heliosd.security.hba_lexer import HbaError
+from heliosd.security.ident_map import IdentMaps
 from heliosd.session.buckets import Buckets, KeyExtractor
 from heliosd.session.cancel import Backends
 from heliosd.session.clock import now_us
@@ -74,6 +76,8 @@ class Instance:
     reload: Callable[[], bool] = field(default=lambda: False)
     # The host-based rules as configured now, for pg_hba_file_rules.
     host_rules: Callable[[], HostRules] = field(default=lambda: HostRules(()))
+    # The user name maps as configured now, or what is wrong with them.
+    user_maps: Callable[[], IdentMaps | HbaError] = field(default=IdentMaps)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.storage.sequences, now_us, self._refused)

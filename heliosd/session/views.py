@@ -11,6 +11,7 @@ from heliosd.catalog.views.context import CursorRow, LockRow, PreparedRow, Sessi
 from heliosd.catalog.views.values import array
 from heliosd.execute.context import TransactionStatus
 from heliosd.security.hba import HostRule
+from heliosd.security.hba_lexer import HbaError
 from heliosd.session.clock import now_us
 from heliosd.session.portal import Cursor, Portal, Portals
 from heliosd.session.prepared import Statements
@@ -151,6 +152,15 @@ class SessionViews:
         rows += [(bad.line, (bad.line, *(None,) * 7, bad.error)) for bad in found.bad]
         for _, row in sorted(rows, key=lambda pair: pair[0]):
             yield row
+
+    def user_maps(self) -> Iterable[tuple[Any, ...]]:
+        """Rows of pg_ident_file_mappings; one with the error alone when the text is wrong."""
+        found = self._session.instance.user_maps()
+        if isinstance(found, HbaError):
+            yield (found.line, None, None, None, str(found))
+            return
+        for line in found.lines:
+            yield (line.line, line.name, line.system, line.role, None)
 
     def row_count(self, tree_id: int) -> int:
         """Rows at the newest root."""

@@ -203,6 +203,8 @@ def test_the_view_shows_the_file_and_a_wrong_one_changes_nothing(ruled: Server) 
             (4, "hostnossl", ["postgres"], ["+crew"], "127.0.0.0", "255.0.0.0", "scram-sha-256",
              None, None),
         ]  # fmt: skip
+        maps = connection.execute("select * from pg_ident_file_mappings").fetchall()
+        assert maps == [(1, "os", "root", "alice", None)]
         path.write_text("host all all all trust\n" + good)
         assert connection.execute("select pg_reload_conf()").fetchone() == (False,)
         wrong = connection.execute(shown).fetchone()

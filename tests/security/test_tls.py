@@ -239,6 +239,15 @@ def test_unfit_certificates(key: Key, days: int, start: int, says: str, tmp_path
         tls.build_tls_server(*write_pair(tmp_path, key, days=days, start=start))
 
 
+def test_the_chain_must_be_in_order(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    own = write_pair(tmp_path, ec.generate_private_key(ec.SECP256R1()))
+    other = write_pair(tmp_path / "a", ec.generate_private_key(ec.SECP256R1()))
+    own[0].write_bytes(own[0].read_bytes() + other[0].read_bytes())
+    with pytest.raises(ConfigurationError, match="not in order"):
+        tls.build_tls_server(*own)
+
+
 def test_readable_keys_and_wrong_pairs(files: CertificateFiles, tmp_path: Path) -> None:
     certificate, private = write_pair(tmp_path, ec.generate_private_key(ec.SECP256R1()))
     private.chmod(0o644)

@@ -93,6 +93,10 @@ class ServerLookup(Protocol):
         """Rows of pg_hba_file_rules in its columns' order."""
         ...
 
+    def user_maps(self) -> Iterable[tuple[Any, ...]]:
+        """Rows of pg_ident_file_mappings in its columns' order."""
+        ...
+
     def row_count(self, tree_id: int) -> int:
         """Rows in a tree at the newest root; 0 when there is none."""
         ...

@@ -1,4 +1,4 @@
-"""pg_hba_file_rules: the host-based rules as they are configured now."""
+"""pg_hba_file_rules, pg_ident_file_mappings: who may log in, as it is configured now."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ if TYPE_CHECKING:
 @catalog_view("pg_hba_file_rules")
 def pg_hba_file_rules(ctx: ViewContext) -> Iterator[Row]:
     yield from ctx.server.host_rules()
+
+
+@catalog_view("pg_ident_file_mappings")
+def pg_ident_file_mappings(ctx: ViewContext) -> Iterator[Row]:
+    yield from ctx.server.user_maps()
