@@ -15,6 +15,7 @@ from heliosd.catalog.objects import (
     Index,
     IndexKey,
     IndexRelation,
+    MaterializedView,
     Relation,
     Table,
     View,
@@ -40,7 +41,7 @@ class Describer(Protocol):
         """An expression over a table's columns."""
         ...
 
-    def view(self, view: View, *, pretty: bool) -> str:
+    def view(self, view: View | MaterializedView, *, pretty: bool) -> str:
         """A view's query, laid out as pg_get_viewdef does."""
         ...
 
@@ -51,7 +52,7 @@ class StoredText:
     def expression(self, relation: Relation | None, text: str, *, pretty: bool) -> str:
         return text
 
-    def view(self, view: View, *, pretty: bool) -> str:
+    def view(self, view: View | MaterializedView, *, pretty: bool) -> str:
         return view.query
 
 

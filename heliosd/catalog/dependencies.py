@@ -17,6 +17,7 @@ from heliosd.catalog.objects import (
     ColumnedRelation,
     DefaultPrivileges,
     IndexRelation,
+    MaterializedView,
     Reference,
     Relation,
     Routine,
@@ -185,6 +186,8 @@ def _holders(
 ) -> Iterator[tuple[Part, bool]]:
     """Which parts of `dependent` hold a matching reference."""
     match dependent:
+        case MaterializedView() if any(map(matches, dependent.query_references)):
+            yield Part("object", dependent.oid), False
         case Table():
             for column in dependent.columns:
                 if column.dropped:
@@ -360,6 +363,8 @@ def routine_signature(catalog: Catalog, routine: Routine, path: tuple[int, ...])
 def relation_word(relation: Relation) -> str:
     """table, view, sequence, index."""
     match relation:
+        case MaterializedView():
+            return "materialized view"
         case View():
             return "view"
         case Sequence():

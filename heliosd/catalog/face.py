@@ -23,6 +23,7 @@ from heliosd.catalog.objects import (
     Database,
     Index,
     IndexRelation,
+    MaterializedView,
     Relation,
     Role,
     Routine,
@@ -224,7 +225,7 @@ class CatalogFace:
             case "constraint":
                 return self._constraint(oid, pretty=pretty)
             case "view" | "rule":
-                if not isinstance(found, View):
+                if not isinstance(found, View | MaterializedView):
                     return None
                 text = self._describer.view(found, pretty=pretty)
                 if kind == "view":

@@ -380,6 +380,15 @@ class Table(ColumnedRelation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaterializedView(Table):
+    """A table that REFRESH fills with what a query gives; `query` as in a `View`."""
+
+    query: str
+    query_references: tuple[Reference, ...] = ()
+    populated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class IndexRelation(Relation):
     """An index as the relation name space sees it; derived from its table, never stored."""
 

@@ -17,6 +17,7 @@ from heliosd.catalog.objects import (
     Database,
     DefaultPrivileges,
     IndexRelation,
+    MaterializedView,
     Reference,
     Relation,
     Role,
@@ -127,6 +128,8 @@ def references_of(obj: CatalogObject) -> Iterator[Reference]:
                 yield from index.references
             for policy in obj.policies:
                 yield from policy.references
+            if isinstance(obj, MaterializedView):
+                yield from obj.query_references
         case View():
             yield from obj.references
         case Sequence():

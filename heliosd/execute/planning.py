@@ -131,7 +131,13 @@ def prepare_bound(
     row_count: RowCount | None = None,
     statement: Statement | None = None,
 ) -> Program:
-    """Plan and compile a bound statement."""
+    """Plan and compile a bound statement; 55000 when it reads what holds nothing yet."""
+    for name in bound.unpopulated:
+        raise SqlError(
+            "55000",
+            f'materialized view "{name}" has not been populated',
+            hint="Use the REFRESH MATERIALIZED VIEW command.",
+        )
     services = PlanServices(scope, row_count)
     try:
         chosen, outputs = plan_bound(bound, services)

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from heliosd.catalog.acl import SELECT, USAGE, has_privilege
-from heliosd.catalog.objects import Sequence, SystemView, Table, View
+from heliosd.catalog.objects import (
+    MaterializedView,
+    Sequence,
+    SystemView,
+    Table,
+    View,
+)
 from heliosd.catalog.views.declare import Row, catalog_view
 
 if TYPE_CHECKING:
@@ -43,6 +49,17 @@ def pg_views(ctx: ViewContext) -> Iterator[Row]:
         if system.kind == "v":
             schema, owner = catalog.schema_name(system.schema), catalog.role_name(system.owner)
             yield (schema, system.name, owner, None)
+
+
+@catalog_view("pg_matviews")
+def pg_matviews(ctx: ViewContext) -> Iterator[Row]:
+    catalog = ctx.catalog
+    definition = ctx.evaluation.catalog.definition
+    for view in catalog.objects(MaterializedView):
+        yield (
+            catalog.schema_name(view.schema), view.name, catalog.role_name(view.owner), None,
+            bool(view.indexes), view.populated, definition("view", view.oid),
+        )  # fmt: skip
 
 
 @catalog_view("pg_indexes")

@@ -14,6 +14,7 @@ from heliosd.catalog.objects import (
     Index,
     IndexKey,
     IndexRelation,
+    MaterializedView,
     Relation,
     Sequence,
     SystemView,
@@ -45,6 +46,8 @@ _ROWS_PER_PAGE: Final = 60
 def relation_kind(relation: Relation) -> str:
     """pg_class.relkind."""
     match relation:
+        case MaterializedView():
+            return "m"
         case Table():
             return "r"
         case IndexRelation():
@@ -69,7 +72,7 @@ def pg_class(ctx: ViewContext) -> Iterator[Row]:
     for relation in relations(catalog):
         kind = relation_kind(relation)
         table = relation if isinstance(relation, Table) else None
-        method = {"r": HEAP, "i": BTREE}.get(kind, 0)
+        method = {"r": HEAP, "m": HEAP, "i": BTREE}.get(kind, 0)
         pages, rows = _size(catalog, role, relation)
         yield (
             relation.oid,
@@ -91,17 +94,17 @@ def pg_class(ctx: ViewContext) -> Iterator[Row]:
             kind,
             _column_count(relation),
             0 if table is None else len(table.checks),
-            isinstance(relation, View),
+            isinstance(relation, View | MaterializedView),
             table is not None and bool(table.foreign_keys or table.referenced_by),
             False,
             table is not None and table.row_security,
             table is not None and table.force_row_security,
-            True,
+            not isinstance(relation, MaterializedView) or relation.populated,
             _replica_identity(relation),
             False,
             0,
-            BOOTSTRAP_XID if kind == "r" else 0,
-            1 if kind == "r" else 0,
+            BOOTSTRAP_XID if kind in "rm" else 0,
+            1 if kind in "rm" else 0,
             acl_array(_shown_acl(catalog, relation), catalog),
             options_array(_options(relation)),
             None,

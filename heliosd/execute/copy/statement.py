@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
-from heliosd.catalog.objects import Column, ColumnedRelation, SystemView, Table, View
+from heliosd.catalog.objects import (
+    Column,
+    ColumnedRelation,
+    MaterializedView,
+    SystemView,
+    Table,
+    View,
+)
 from heliosd.catalog.objects import Sequence as SequenceRelation
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.copy.load import load
@@ -73,6 +80,8 @@ def _target_table(session: SessionServices, name: QualifiedName) -> Table:
     found = lock_relation(session, name, TableLockMode.ROW_EXCLUSIVE)
     if found is None:
         raise missing_relation(session, name)
+    if isinstance(found, MaterializedView):
+        raise SqlError("42809", f'cannot copy to materialized view "{found.name}"')
     if isinstance(found, Table):
         return found
     if isinstance(found, View):

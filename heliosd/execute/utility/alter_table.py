@@ -9,7 +9,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.catalog.objects import IndexRelation, Relation, Sequence, SystemView, Table, View
+from heliosd.catalog.objects import (
+    IndexRelation,
+    MaterializedView,
+    Relation,
+    Sequence,
+    SystemView,
+    Table,
+    View,
+)
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility import (
     alter_columns,
@@ -69,6 +77,14 @@ _VIEW_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
         tree.SetRelationOptions: alter_relations.set_view_options,
     }
 )
+_MATERIALIZED_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
+    {
+        tree.SetOwner: alter_relations.set_owner,
+        tree.SetRelationOptions: alter_relations.set_options,
+        tree.SetTablespace: alter_relations.set_tablespace,
+        tree.SetAccessMethod: alter_relations.set_access_method,
+    }
+)
 _SEQUENCE_STEPS: Final[Mapping[type, Step]] = MappingProxyType(
     {
         tree.SetOwner: alter_relations.set_owner,
@@ -112,6 +128,8 @@ def alter_table(statement: tree.AlterTable, session: SessionServices) -> str:
 
 def _steps(relation: Relation) -> Mapping[type, Step]:
     match relation:
+        case MaterializedView():
+            return _MATERIALIZED_STEPS
         case Table():
             return _TABLE_STEPS
         case View():
@@ -127,6 +145,7 @@ def _check_kind(kind: ObjectKind, relation: Relation) -> None:
         ObjectKind.VIEW: View,
         ObjectKind.SEQUENCE: Sequence,
         ObjectKind.INDEX: IndexRelation,
+        ObjectKind.MATERIALIZED_VIEW: MaterializedView,
     }
     expected = wanted.get(kind)
     if expected is not None and not isinstance(relation, expected):
@@ -165,12 +184,17 @@ def _in_passes(commands: tuple[tree.AlterTableCommand, ...]) -> list[tree.AlterT
 def _wrong_command(command: tree.AlterTableCommand, relation: Relation) -> SqlError:
     name = type(command).__name__
     words = "".join(f" {c}" if c.isupper() else c for c in name).strip().upper()
-    if isinstance(relation, Table):
+    if isinstance(relation, Table) and not isinstance(relation, MaterializedView):
         return not_supported(f"ALTER TABLE ... {words}")
     if isinstance(command, tree.SetRowSecurity):
         switch = {True: "ENABLE", False: "DISABLE", None: "FORCE" if command.force else "NO FORCE"}
         words = f"{switch[command.enable]} ROW SECURITY"
-    kinds = {View: "views", Sequence: "sequences", IndexRelation: "indexes"}
+    kinds: dict[type[Relation], str] = {
+        View: "views",
+        MaterializedView: "materialized views",
+        Sequence: "sequences",
+        IndexRelation: "indexes",
+    }
     kind = next((each for of, each in kinds.items() if isinstance(relation, of)), None)
     return SqlError(
         "42809",

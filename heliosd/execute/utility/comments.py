@@ -12,6 +12,7 @@ from heliosd.catalog.objects import (
     ColumnedRelation,
     Database,
     IndexRelation,
+    MaterializedView,
     Relation,
     Role,
     Sequence,
@@ -43,6 +44,7 @@ _RELATIONS: dict[ObjectKind, type[Relation]] = {
     ObjectKind.VIEW: View,
     ObjectKind.SEQUENCE: Sequence,
     ObjectKind.INDEX: IndexRelation,
+    ObjectKind.MATERIALIZED_VIEW: MaterializedView,
 }
 
 
@@ -52,7 +54,13 @@ def comment_on(statement: CommentOn, session: SessionServices) -> None:
     text = statement.comment or None
     reference = statement.object
     match statement.kind:
-        case ObjectKind.TABLE | ObjectKind.VIEW | ObjectKind.SEQUENCE | ObjectKind.INDEX:
+        case (
+            ObjectKind.TABLE
+            | ObjectKind.VIEW
+            | ObjectKind.SEQUENCE
+            | ObjectKind.INDEX
+            | ObjectKind.MATERIALIZED_VIEW
+        ):
             _on_relation(session, statement.kind, reference, text)
         case ObjectKind.COLUMN:
             _on_column(session, reference, text)

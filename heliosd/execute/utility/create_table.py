@@ -7,19 +7,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from helios_storage.locks import TableLockMode
-from heliosd.catalog.objects import Column, Schema, Table
+from heliosd.catalog.objects import (
+    Column,
+    MaterializedView,
+    Schema,
+    Table,
+)
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.program import CommandResult, ResultColumn
 from heliosd.execute.utility.columns import NewColumn, check_column_name, define_column
 from heliosd.execute.utility.foreign_keys import note_reference
 from heliosd.execute.utility.like import copy_like
+from heliosd.execute.utility.matviews import check_query, fill, materialized
 from heliosd.execute.utility.names import creation_schema, lock_object, persistence_letter
 from heliosd.execute.utility.options import TABLE_OPTIONS, storage_options
 from heliosd.execute.utility.physical import create_trees
 from heliosd.execute.utility.prepared import execute_parameters
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.stored_text import bind_query
 from heliosd.execute.utility.table_builder import TableBuilder
-from heliosd.sql.tree.query import Persistence
+from heliosd.sql.tree.query import Persistence, Query
 from heliosd.sql.tree.table import (
     ColumnDefinition,
     Constraint,
@@ -126,7 +133,7 @@ def _on_commit(written: OnCommit, persistence: str) -> Literal["preserve", "dele
 def create_table_as(statement: CreateTableAs, session: SessionServices) -> str | CommandResult:
     """CREATE TABLE AS query [WITH NO DATA]; the tag is SELECT with the number of rows."""
     if statement.materialized_view:
-        raise not_supported("CREATE MATERIALIZED VIEW")
+        return _create_materialized(statement, session)
     _check_place(statement.tablespace, statement.access_method)
     schema = creation_schema(session, statement.name, statement.persistence)
     name = statement.name.name
@@ -144,6 +151,32 @@ def create_table_as(statement: CreateTableAs, session: SessionServices) -> str |
     if not statement.with_data:
         return "CREATE TABLE AS"
     return f"SELECT {_fill(session, table, program, parameters)}"
+
+
+def _create_materialized(statement: CreateTableAs, session: SessionServices) -> str:
+    """CREATE MATERIALIZED VIEW; the tag is SELECT with the number of rows."""
+    query = statement.query
+    check_query(query)
+    assert isinstance(query, Query)
+    schema = creation_schema(session, statement.name)
+    name = statement.name.name
+    if statement.if_not_exists and _exists(session, schema, name):
+        return "CREATE MATERIALIZED VIEW"
+    session.catalog_edit().claim_relation_name(schema.oid, name)
+    stored = bind_query(session, query)
+    if stored.temporary:
+        raise SqlError("0A000", "materialized views must not use temporary tables or views")
+    builder = TableBuilder(session, name, schema, "p")
+    for column in result_columns(session, stored.columns, statement.columns):
+        builder.add_column(NewColumn(column))
+    options = storage_options(statement.options, TABLE_OPTIONS)
+    made = materialized(replace(builder.build(), options=options), stored)
+    if not statement.with_data:
+        make_table(session, made)
+        return "CREATE MATERIALIZED VIEW"
+    table = make_table(session, replace(made, populated=True))
+    assert isinstance(table, MaterializedView)
+    return f"SELECT {fill(session, table)}"
 
 
 def _program(session: SessionServices, statement: CreateTableAs) -> tuple[Program, Parameters]:

@@ -15,6 +15,7 @@ from heliosd.catalog.lookup import SearchPath
 from heliosd.catalog.objects import (
     PG_CATALOG_OID,
     ColumnedRelation,
+    MaterializedView,
     Relation,
     View,
 )
@@ -23,8 +24,8 @@ from heliosd.sql.bind.from_items import table_columns
 from heliosd.sql.bind.policies import bind_shown_expression
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_stored_expression
-from heliosd.sql.bound.queries import Select, SetOperation, Values
 from heliosd.sql.bound import SubLink, TableRel
+from heliosd.sql.bound.queries import Select, SetOperation, Values
 from heliosd.sql.bound.walk import walk
 from heliosd.sql.deparse import (
     RelationText,
@@ -121,14 +122,14 @@ class SessionDescriber:
             bound = bind_shown_expression(text, relation, 1, scope)
         return Names(scope, self._path()).expression(bound, relation, pretty=pretty)
 
-    def view(self, view: View, *, pretty: bool) -> str:
+    def view(self, view: View | MaterializedView, *, pretty: bool) -> str:
         """A view's query, with PostgreSQL's semicolon."""
         scope = self._scope()
         query = bind_view(scope, view)
         return Names(scope, self._path()).query(query, pretty=pretty) + ";"
 
 
-def bind_view(scope: BindScope, view: View) -> Query:
+def bind_view(scope: BindScope, view: View | MaterializedView) -> Query:
     """A view's query, bound as it rests: every name in it is qualified."""
     (statement,) = parse_statements(view.query)
     inside = replace(scope, path=(PG_CATALOG_OID,), parameter_types=())

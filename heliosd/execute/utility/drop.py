@@ -19,6 +19,7 @@ from heliosd.catalog.dependencies import (
 )
 from heliosd.catalog.objects import (
     IndexRelation,
+    MaterializedView,
     Relation,
     Routine,
     Schema,
@@ -62,12 +63,14 @@ _RELATIONS: Final[dict[ObjectKind, type[Relation]]] = {
     ObjectKind.VIEW: View,
     ObjectKind.SEQUENCE: Sequence,
     ObjectKind.INDEX: IndexRelation,
+    ObjectKind.MATERIALIZED_VIEW: MaterializedView,
 }
 _HINTS: Final = {
     "table": "Use DROP TABLE to remove a table.",
     "view": "Use DROP VIEW to remove a view.",
     "sequence": "Use DROP SEQUENCE to remove a sequence.",
     "index": "Use DROP INDEX to remove an index.",
+    "materialized view": "Use DROP MATERIALIZED VIEW to remove a materialized view.",
 }
 
 
@@ -99,7 +102,7 @@ def _find_root(
         return _find_type(session, kind, reference, missing_ok=missing_ok)
     if kind is ObjectKind.POLICY:
         return find_policy(session, reference, missing_ok=missing_ok)
-    if missing_ok and kind is not ObjectKind.MATERIALIZED_VIEW:
+    if missing_ok:
         name = ".".join(reference.parts) or "?"
         session.notice(f'{kind.value} "{name}" does not exist, skipping')
         return None
@@ -123,7 +126,8 @@ def _find_relation(
         else:
             session.notice(f'{word} "{shown(name)}" does not exist, skipping')
         return None
-    if not isinstance(found, _RELATIONS[kind]):
+    other_kind = isinstance(found, MaterializedView) and kind is ObjectKind.TABLE
+    if other_kind or not isinstance(found, _RELATIONS[kind]):
         article = "an" if word == "index" else "a"
         raise SqlError(
             "42809",

@@ -43,7 +43,7 @@ def create_index(statement: CreateIndex, session: SessionServices) -> None:
     if statement.tablespace not in (None, "pg_default"):
         raise SqlError("42704", f'tablespace "{statement.tablespace}" does not exist')
     name = statement.relation.name
-    table = require_table(session, name, TableLockMode.SHARE_ROW_EXCLUSIVE)
+    table = require_table(session, name, TableLockMode.SHARE_ROW_EXCLUSIVE, or_materialized=True)
     require_owner(session, table)
     schema = session.catalog.of_kind(Schema, table.schema)
     if schema is not None and schema.oid != session.catalog.temporary_schema:
@@ -80,7 +80,7 @@ def reindex(statement: Reindex, session: SessionServices) -> None:
             _rebuild(session, session.catalog.table(found.table), (found.oid,))
         case ObjectKind.TABLE:
             assert statement.relation is not None
-            table = require_table(session, statement.relation)
+            table = require_table(session, statement.relation, or_materialized=True)
             require_owner(session, table)
             _rebuild(session, table, tuple(index.oid for index in table.indexes))
         case ObjectKind.SCHEMA:

@@ -11,6 +11,7 @@ from heliosd.catalog.holdings import holds
 from heliosd.catalog.objects import (
     CatalogObject,
     IndexRelation,
+    MaterializedView,
     Relation,
     Role,
     Schema,
@@ -106,6 +107,8 @@ def require_table(
     session: SessionServices,
     name: QualifiedName,
     mode: TableLockMode = TableLockMode.ACCESS_EXCLUSIVE,
+    *,
+    or_materialized: bool = False,
 ) -> Table:
     """A stored table, locked; 42P01, 42809, or 42501 for a system relation."""
     found = lock_relation(session, name, mode)
@@ -113,7 +116,9 @@ def require_table(
         raise missing_relation(session, name)
     if isinstance(found, SystemView):
         raise system_relation(found)
-    if not isinstance(found, Table):
+    if not isinstance(found, Table) or (
+        isinstance(found, MaterializedView) and not or_materialized
+    ):
         raise SqlError("42809", f'"{found.name}" is not a table')
     return found
 
@@ -274,6 +279,8 @@ def require_new_owner(session: SessionServices, obj: CatalogObject, owner: Role)
 def relation_kind_word(relation: Relation) -> str:
     """What `DROP TABLE x` and its like call it."""
     match relation:
+        case MaterializedView():
+            return "materialized view"
         case Table():
             return "table"
         case View():

@@ -11,6 +11,7 @@ from heliosd.catalog.edit import name_taken
 from heliosd.catalog.objects import (
     ColumnedRelation,
     IndexRelation,
+    MaterializedView,
     Relation,
     Role,
     Schema,
@@ -57,7 +58,15 @@ from heliosd.sql.tree.define import AlterObjectSchema, AlterOwner, Rename
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
 
-_RELATIONS = frozenset({ObjectKind.TABLE, ObjectKind.VIEW, ObjectKind.SEQUENCE, ObjectKind.INDEX})
+_RELATIONS = frozenset(
+    {
+        ObjectKind.TABLE,
+        ObjectKind.VIEW,
+        ObjectKind.SEQUENCE,
+        ObjectKind.INDEX,
+        ObjectKind.MATERIALIZED_VIEW,
+    }
+)
 
 
 @runs(Rename, tag="ALTER TABLE", writes=True, audit="ddl")
@@ -140,6 +149,7 @@ def _check_word(kind: ObjectKind, relation: Relation) -> None:
         ObjectKind.VIEW: View,
         ObjectKind.SEQUENCE: Sequence,
         ObjectKind.INDEX: IndexRelation,
+        ObjectKind.MATERIALIZED_VIEW: MaterializedView,
     }
     expected = wanted.get(kind)
     if expected is not None and not isinstance(relation, expected):

@@ -13,6 +13,7 @@ from heliosd.catalog.objects import (
     Column,
     Constraint,
     Index,
+    MaterializedView,
     Policy,
     Reference,
     Table,
@@ -40,7 +41,7 @@ class RenamedTexts:
         self._tables: dict[int, dict[str, Expr]] = {}
         self._views: dict[int, Query] = {}
         for dependent in session.catalog.dependents(relation.oid):
-            if isinstance(dependent, View):
+            if isinstance(dependent, View | MaterializedView):
                 self._views[dependent.oid] = bind_view(self._scope, dependent)
             elif isinstance(dependent, Table) and dependent.oid != relation.oid:
                 self._collect(dependent, relation.oid)
@@ -79,7 +80,7 @@ class RenamedTexts:
         edit = self._session.catalog_edit()
         for oid, query in self._views.items():
             view = self._session.catalog.by_oid(oid)
-            assert isinstance(view, View)
+            assert isinstance(view, View | MaterializedView)
             text = canonical_names(self._scope).query(query)
             edit.replace(view, replace(view, query=text))
         for oid, bound in self._tables.items():

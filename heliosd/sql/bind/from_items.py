@@ -10,6 +10,7 @@ from heliosd.catalog.objects import (
     PG_CATALOG_OID,
     ColumnedRelation,
     IndexRelation,
+    MaterializedView,
     SystemView,
     View,
 )
@@ -131,6 +132,9 @@ def bind_range_var(level: Level, tree: tree_query.RangeVar) -> tuple[FromItem, I
     alias = tree.alias.name if tree.alias is not None else name.name
     if isinstance(relation, View):
         return _bind_view(level, tree, relation, alias)
+    if isinstance(relation, MaterializedView) and not relation.populated:
+        # A definition may name it; reading it may not.
+        level.state.unpopulated.append(relation.name)
     return open_table(level, relation, alias, tree.alias)
 
 

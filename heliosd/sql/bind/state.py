@@ -62,6 +62,8 @@ class BindScope:
     routine: str = ""
     """The name of the routine whose body this is: its parameters are fixed and have names."""
     parameter_names: tuple[str, ...] = ()
+    maintains: int = 0
+    """The materialised view that this statement may change: REFRESH's own."""
 
 
 @node
@@ -122,6 +124,8 @@ class BindState:
         self.dependencies: dict[int, int] = {}
         self.origins: dict[int, ColumnedRelation | Query] = {}
         self.check_as = 0
+        self.unpopulated: list[str] = []
+        """Materialised views that are read and hold nothing yet."""
         self.views: tuple[int, ...] = ()
         self.depth = 0
 

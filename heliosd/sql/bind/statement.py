@@ -78,6 +78,7 @@ def bind_statement(
         state.rels_total,
         state.ctes_total,
         levels_total=state.levels_total,
+        unpopulated=tuple(state.unpopulated),
     )
 
 

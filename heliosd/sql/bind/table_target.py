@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from heliosd.catalog.objects import Column, Table, TypeObject, View
+from heliosd.catalog.objects import (
+    Column,
+    MaterializedView,
+    Table,
+    TypeObject,
+    View,
+)
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
@@ -90,6 +96,8 @@ def open_aim(level: Level, tree: RangeVar, verb: str) -> Aim:
                 "42809", f'cannot change sequence "{relation.name}"', position=tree.name.position
             )
         raise SqlError("42501", f'permission denied: "{relation.name}" is a system catalog')
+    if isinstance(relation, MaterializedView) and state.scope.maintains != relation.oid:
+        raise SqlError("42809", f'cannot change materialized view "{relation.name}"')
     use = TableUse(relation, state.check_as, select=False)
     return Aim(relation, alias, use, state.check_as, verb)
 

@@ -508,4 +508,6 @@ class BoundStatement:
     rels_total: int
     ctes_total: int = 0
     volatile: bool = False
+    unpopulated: tuple[str, ...] = ()
+    """Materialised views without data: the statement can be described, not run (55000)."""
     levels_total: int = 0
