@@ -175,7 +175,7 @@ def _filled(value: Any, lengths: Array, lows: Array | None) -> Array:
     if any(n is None for n in lengths.elements):
         raise SqlError("22004", "dimension values cannot be null")
     if any(n < 0 for n in lengths.elements):
-        raise SqlError("22003", "array size exceeds the maximum allowed (134217727)")
+        raise SqlError("54000", "array size exceeds the maximum allowed (134217727)")
     if len(lengths.elements) > 6:
         raise SqlError(
             "54000",
@@ -216,7 +216,7 @@ def trim_array(array: Array, count: int) -> Array:
         return EMPTY
     each = len(array.elements) // length
     kept = array.elements[: each * (length - count)]
-    return Array(kept, (length - count, *array.dimensions[1:]), array.lower_bounds)
+    return Array(kept, (length - count, *array.dimensions[1:]), (1,) * len(array.dimensions))
 
 
 # ------------------------------------------------------------ text

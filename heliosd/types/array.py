@@ -120,12 +120,15 @@ class _Reader:
             char = self.skip()
             if char == "{":
                 if count and len(self.dimensions) == depth + 1:
-                    raise self.fail("Unexpected array element.")
+                    raise self.fail('Unexpected "{" character.')
                 self.group(depth + 1)
             else:
                 if len(self.dimensions) > depth + 1:
                     raise self.fail(
-                        "Multidimensional arrays must have sub-arrays with matching dimensions."
+                        "Unexpected array element."
+                        if count
+                        else "Multidimensional arrays must have sub-arrays with matching "
+                        "dimensions."
                     )
                 self.elements.append(self.element())
             count += 1
@@ -160,7 +163,7 @@ class _Reader:
         while at < len(text) and text[at] not in "{}" and text[at] != self.delimiter:
             char = text[at]
             if char == '"':
-                raise self.fail("Incorrectly quoted array element.")
+                raise self.fail("Unexpected array element.")
             if char == "\\":
                 at += 1
                 plain = False
@@ -186,7 +189,7 @@ class _Reader:
                 self.at = at + 1
                 following = self.skip()
                 if following not in ("}", self.delimiter):
-                    raise self.fail("Incorrectly quoted array element.")
+                    raise self.fail("Unexpected array element.")
                 return "".join(out)
             if char == "\\":
                 at += 1

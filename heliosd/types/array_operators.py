@@ -89,6 +89,10 @@ def _incompatible(detail: str) -> SqlError:
     return SqlError("2202E", "cannot concatenate incompatible arrays", detail=detail)
 
 
+def _shape(array: Array, skip: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return array.dimensions[skip:], array.lower_bounds[skip:]
+
+
 @forms.function("array_cat(anycompatiblearray,anycompatiblearray)")
 def array_cat(left: Array | None, right: Array | None) -> Array | None:
     """left || right; one may be an element of the other. 2202E."""
@@ -98,12 +102,13 @@ def array_cat(left: Array | None, right: Array | None) -> Array | None:
         return right if not left.dimensions else left
     deep, other = len(left.dimensions), len(right.dimensions)
     elements = left.elements + right.elements
-    if deep == other and left.dimensions[1:] == right.dimensions[1:]:
+    same = left.dimensions[1:] == right.dimensions[1:]
+    if deep == other and same and left.lower_bounds[1:] == right.lower_bounds[1:]:
         length = left.dimensions[0] + right.dimensions[0]
         return Array(elements, (length, *left.dimensions[1:]), left.lower_bounds)
-    if deep == other + 1 and left.dimensions[1:] == right.dimensions:
+    if deep == other + 1 and _shape(left, 1) == _shape(right, 0):
         return Array(elements, (left.dimensions[0] + 1, *right.dimensions), left.lower_bounds)
-    if other == deep + 1 and right.dimensions[1:] == left.dimensions:
+    if other == deep + 1 and _shape(right, 1) == _shape(left, 0):
         return Array(elements, (right.dimensions[0] + 1, *left.dimensions), right.lower_bounds)
     if abs(deep - other) > 1:
         raise _incompatible(

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 HERE = Path(__file__).parent
+FIRST_USER_OID = 16384
 SETTINGS = "SET TimeZone = 'UTC'; SET client_min_messages = error; SET extra_float_digits = 1"
 
 
@@ -47,12 +48,17 @@ def answer(connection: psycopg.Connection[Any], statement: str) -> str:
     assert result is not None
     if cursor.description is None:
         return f"done {cursor.statusmessage}"
-    types = " ".join(str(column.type_code) for column in cursor.description)
+    types = " ".join(_type(column.type_code) for column in cursor.description)
     lines = [f"types {types}"]
     for row in range(result.ntuples):
         fields = (result.get_value(row, column) for column in range(result.nfields))
         lines.append("|".join("~" if field is None else field.decode() for field in fields))
     return "\n".join(lines)
+
+
+def _type(oid: int) -> str:
+    """A type's oid; those that scripts make have other ones each time."""
+    return str(oid) if oid < FIRST_USER_OID else "own"
 
 
 def _error(error: psycopg.Error) -> str:

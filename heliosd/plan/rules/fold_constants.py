@@ -126,7 +126,7 @@ def _coalesce(expression: Coalesce) -> Expr:
 def _call(call: Call) -> Expr:
     target = call.target
     row = target.row
-    if target.volatility != "i" or target.needs_context or row is None or call.variadic:
+    if target.volatility != "i" or target.needs_context or not row or call.variadic:
         return call
     values = _values(call.arguments)
     if values is None:

@@ -51,14 +51,6 @@ _ELEMENT: Final = SqlFunction(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PartColumn(Column):
-    """What INSERT sees of `column[1].field`: a column of the part's type. `attnum` is negative."""
-
-    whole: Column
-    steps: tuple[Any, ...] = field(default=())
-
-
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """What is assigned: a type, and how errors call it."""
@@ -67,6 +59,15 @@ class Leaf:
     typmod: int
     what: str
     field: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartColumn(Column):
+    """What INSERT sees of `column[1].field`: a column of the part's type. `attnum` is negative."""
+
+    whole: Column
+    steps: tuple[Any, ...] = field(default=())
+    leaf: Leaf
 
 
 def leaf_of(state: BindState, column: Column, target: ColumnTarget) -> Leaf:
@@ -318,6 +319,7 @@ def part_column(state: BindState, column: Column, target: ColumnTarget, number: 
         collation=state.collation_of(leaf.type),
         whole=column,
         steps=target.steps,
+        leaf=leaf,
     )
 
 

@@ -162,6 +162,9 @@ class Resolver:
             return True
         if target == RECORD and self.category(source) == "C":
             return True
+        if source == RECORD and self.kind(self.base(target)) == "c":
+            # Whether its fields fit is seen when it is converted.
+            return True
         if target == RECORD_ARRAY and self.category(self.element(source)) == "C":
             return True
         return self.pathway(source, target, context) is not None
@@ -344,6 +347,7 @@ class Resolver:
                 i
                 for i in narrowed
                 if all(self.can_coerce(same, want, CastContext.IMPLICIT) for want in signatures[i])
+                and self.instantiate(signatures[i], (same,) * len(inputs), ANY) is not None
             ]
             if len(fitting) == 1:
                 return fitting[0]

@@ -18,7 +18,7 @@ from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
 from heliosd.sql.bind.coerce import assign, location, settle
 from heliosd.sql.bind.from_items import find_relation, inside_view
-from heliosd.sql.bind.part_assign import assign_part
+from heliosd.sql.bind.part_assign import PartColumn, assign_part, fit_leaf
 from heliosd.sql.bind.state import (
     BindState,
     Item,
@@ -414,4 +414,6 @@ def bind_returning(level: Level, targets: Sequence[ResultTarget]) -> tuple[Targe
 
 def fit_value(level: Level, expression: Expr, column: Column, position: int) -> Expr:
     """A value of INSERT for a column."""
+    if isinstance(column, PartColumn):
+        return fit_leaf(level.state, expression, column.leaf, column.name, position)
     return _assigned(level.state, expression, column, position)
