@@ -115,6 +115,10 @@ class CursorCommands:
         if not self._owner.portals.close(name):
             raise no_such_portal(name, "cursor")
 
+    def uses(self, oid: int) -> bool:
+        """Whether an open one leans on this object; a held one has all its rows."""
+        return any(portal.uses(oid) for portal in self._owner.portals)
+
     def close_all(self) -> None:
         """CLOSE ALL."""
         for portal in self._owner.portals:

@@ -64,6 +64,12 @@ class Portal:
                 # PostgreSQL does not look ahead either: an exact fit suspends.
                 return
 
+    def uses(self, oid: int) -> bool:
+        """Whether rows are still to come from a program that leans on this object."""
+        if self.rows is None or self.done or self.prepared is None:
+            return False
+        return any(each == oid for each, _ in self.prepared.program.dependencies)
+
     def close(self) -> None:
         """Release what it holds."""
         rows, self.rows = self.rows, None

@@ -13,6 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from heliosd.functions.builtin import FUNCTIONS
+from heliosd.functions.registry import SqlFunction
+from heliosd.types.builtin import TYPES
 from tests.security.explained import explain
 from tests.server import PASSWORD, Server
 
@@ -175,6 +178,20 @@ def test_only_leakproof_operators_choose_the_range(
     plan = explain(snoop, f"select * from vault where {condition}")
     ranges = [line for line in plan.splitlines() if "Index Cond" in line]
     assert any(condition.split()[0] in line for line in ranges) is index, plan
+
+
+def test_leakproof_is_what_postgres_says(server: Server, postgres_dsn: str) -> None:
+    """Functions, and the operators and casts that call them."""
+    query = "select oid::int, proleakproof from pg_proc where oid < 8000"
+    with server.connect() as ours, psycopg.connect(postgres_dsn) as theirs:
+        known = dict(theirs.execute(query).fetchall())
+        shown = dict(ours.execute(query).fetchall())
+    assert {oid for oid in shown if shown[oid] != known.get(oid)} == set()
+    functions = [f for f in FUNCTIONS.by_oid.values() if isinstance(f, SqlFunction)]
+    declared = {f.oid: f.leakproof for f in functions if 0 < f.oid < 8000}
+    assert {oid for oid, leakproof in declared.items() if leakproof != known[oid]} == set()
+    called = {o.function_oid: o.leakproof for o in TYPES.operators_by_oid.values()}
+    assert {oid for oid, leakproof in called.items() if leakproof != known.get(oid)} == set()
 
 
 def test_prepared_parameters(snoop: Connection) -> None:

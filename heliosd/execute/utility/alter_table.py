@@ -29,6 +29,7 @@ from heliosd.execute.utility.alter_types import alter_composite
 from heliosd.execute.utility.names import (
     lock_relation,
     missing_relation,
+    refuse_in_use,
     require_relation_owner,
     shown,
     system_relation,
@@ -116,6 +117,8 @@ def alter_table(statement: tree.AlterTable, session: SessionServices) -> str:
         raise system_relation(found)
     _check_kind(statement.kind, found)
     require_relation_owner(session, found)
+    if isinstance(found, Table):
+        refuse_in_use(session, found, "ALTER TABLE")
     steps = _steps(found)
     _refuse_twice(statement.commands)
     for command in _in_passes(statement.commands):

@@ -18,6 +18,7 @@ from heliosd.execute.utility.drop import drop_parts
 from heliosd.execute.utility.names import (
     is_superuser,
     lock_object,
+    refuse_in_use,
     require_new_owner,
     require_owner,
     require_privilege,
@@ -265,6 +266,7 @@ def _holds(kind: SqlType, wanted: set[int]) -> bool:
 def alter_composite(statement: tree.AlterTable, session: SessionServices) -> str:
     """ALTER TYPE ADD|DROP|ALTER ATTRIBUTE, OWNER TO."""
     made = owned_type(session, statement.relation.name.parts, kind="c")
+    refuse_in_use(session, made, "alter type")
     for command in statement.commands:
         again = session.catalog.by_oid(made.oid)
         assert isinstance(again, TypeObject)

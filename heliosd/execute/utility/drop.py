@@ -37,6 +37,7 @@ from heliosd.execute.utility.names import (
     lock_object,
     lock_relation,
     missing_relation,
+    refuse_in_use,
     relation_kind_word,
     require_owner,
     shown,
@@ -343,6 +344,7 @@ def drop_object(session: SessionServices, obj: CatalogObject, going: frozenset[i
     edit = session.catalog_edit()
     match obj:
         case Table():
+            refuse_in_use(session, obj, "DROP TABLE")
             for target in {key.referenced_table for key in obj.foreign_keys}:
                 if target != obj.oid and target not in going:
                     forget_reference(session, obj.oid, target)

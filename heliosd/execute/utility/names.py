@@ -215,6 +215,16 @@ def require_relation_owner(session: SessionServices, relation: Relation) -> None
     require_owner(session, relation)
 
 
+def refuse_in_use(session: SessionServices, obj: CatalogObject, command: str) -> None:
+    """55006 while a cursor of this session reads from it: rows of two shapes would be mixed."""
+    if session.cursors.uses(obj.oid):
+        raise SqlError(
+            "55006",
+            f'cannot {command} "{obj.name}" because it is being used by active queries in this '
+            "session",
+        )
+
+
 def require_privilege(session: SessionServices, obj: CatalogObject, letter: str) -> None:
     """42501 without the privilege."""
     if not acl.has_privilege(session.catalog, current_role_oid(session), obj, letter):

@@ -9,7 +9,12 @@ from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.objects import Table
 from heliosd.errors import SqlError
-from heliosd.execute.utility.names import lock_object, require_privilege, require_table
+from heliosd.execute.utility.names import (
+    lock_object,
+    refuse_in_use,
+    require_privilege,
+    require_table,
+)
 from heliosd.execute.utility.physical import create_trees, drop_trees, new_tree_id
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.sequences import replace_sequence
@@ -31,6 +36,8 @@ def truncate(statement: Truncate, session: SessionServices) -> None:
         _add_referring(session, tables)
     else:
         _refuse_referred(session, tables)
+    for table in tables.values():
+        refuse_in_use(session, table, "TRUNCATE")
     for oid in tables:
         empty_table(session, session.catalog.table(oid))
         if statement.restart_identity:
