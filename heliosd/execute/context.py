@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -297,11 +296,6 @@ class SessionServices(Protocol):
     def current_role(self) -> str: ...
     def set_session_role(self, name: str | None, *, local: bool = False) -> None: ...
     def set_role(self, name: str | None, *, local: bool = False) -> None: ...
-    def acting_as(
-        self, role: Role | None, settings: tuple[tuple[str, str], ...]
-    ) -> AbstractContextManager[None]:
-        """Another current role (None: the same), and settings, inside."""
-        ...
 
     # Parts of the session's state, each with its own contract above.
     @property

@@ -149,6 +149,7 @@ def prepare_bound(
         ResultColumn(c.name, c.type, c.typmod, c.table, c.column) for c in bound.columns
     )
     modifies = isinstance(inner, Insert | Update | Delete | Merge)
+    is_local = modifies and inner.table.persistence == "t"  # type: ignore[union-attr]
     dependencies = {
         **dict(bound.dependencies),
         **services.more_dependencies,
@@ -166,7 +167,7 @@ def prepare_bound(
         modify=compiled.modify,
         point_modify=compiled.point_modify,
         locks_rows=modifies or compiled.locks_rows,
-        writes=modifies or compiled.writes,
+        writes=(modifies and not is_local) or compiled.writes,
         statement=statement,
         sources=(compiled.source,),
         plan=chosen,

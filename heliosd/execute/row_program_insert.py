@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heliosd.execute.dml.violations import affected_twice
+from heliosd.execute.dml.violations import affected_twice, must_be_seen
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import Flow, ProgramCompiler, needed_by, tuple_of
 from heliosd.execute.row_program_change import (
@@ -188,6 +188,8 @@ def _insert_or(
             write_unique(c, work.parts, index, entry, at)
         _put_new(c, work, new, values, at, everything, touched)
     if conflict.assignments is None:
+        with writer.block(f"elif {existing} is not None and transaction.isolation.value > 1:"):
+            writer.line(f"{c.slot(must_be_seen)}(ctx, {work.table.tree_id}, {existing})")
         return
     with writer.block("else:"):
         with writer.block(f"if {existing} in {touched}:"):

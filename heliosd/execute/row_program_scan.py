@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from helios_storage.reader import Reader, reader_of
 from heliosd.catalog.objects import Table
-from heliosd.errors import not_supported
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import (
     Consume,
@@ -21,10 +20,11 @@ from heliosd.execute.row_program import (
     tuple_of,
     unpacking,
 )
+from heliosd.execute.sampling import row_picker
 from heliosd.execute.system_columns import reads_place, system_codes
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey, columns_of
 from heliosd.plan.physical import LOCATOR, CountRows, IndexScan, Result, SeqScan
-from heliosd.sql.bound import Expr, TableRel
+from heliosd.sql.bound import Expr, Sample, TableRel
 
 TABLEOID: Final = -6
 
@@ -61,9 +61,40 @@ def produce_seq_scan(
     table = node.rel.table
     assert isinstance(table, Table)
     if node.rel.sample is not None:
-        raise not_supported("TABLESAMPLE")
+        # The sample is taken before anything else is asked of a row.
+        taken, node = node.predicates, replace(node, predicates=())
+        needed |= needed_by(taken)
+        consume = _filtered(c, taken, consume)
+        consume = _sampled(c, node.rel.sample, flow, consume)
     columns = wanted_columns(node.rel, needed, node.predicates)
     scan_tree(c, node.rel, table, columns, "None", "None", "", needed, node, flow, consume)
+
+
+def _filtered(c: ProgramCompiler, predicates: Sequence[Expr], consume: Consume) -> Consume:
+    def inside(at: Flow) -> None:
+        with c.filtered(predicates, at):
+            consume(at)
+
+    return inside
+
+
+def _sampled(c: ProgramCompiler, sample: Sample, flow: Flow, consume: Consume) -> Consume:
+    """Only the rows that TABLESAMPLE takes."""
+    compiler = c.at(flow)
+    percent = compiler.value(sample.percent).text
+    seed = "None" if sample.repeatable is None else compiler.value(sample.repeatable).text
+    pick = c.module.name("r")
+    repeatable = sample.repeatable is not None
+    flow.writer.line(
+        f"{pick} = {c.slot(row_picker)}({sample.method!r}, {percent}, {seed}, "
+        f"repeatable={repeatable})"
+    )
+
+    def inside(at: Flow) -> None:
+        with at.writer.block(f"if {pick}():"):
+            consume(at)
+
+    return inside
 
 
 def scan_tree(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Sequences:
     """Implements `types.context.SequenceAccess`. Values are drawn outside of transactions."""
 
-    __slots__ = ("_catalog", "_last", "_role", "_saw", "_storage", "_values")
+    __slots__ = ("_catalog", "_last", "_read_only", "_role", "_saw", "_storage", "_values")
 
     def __init__(
         self,
@@ -28,12 +28,14 @@ class Sequences:
         catalog: Catalog,
         role: Callable[[], int],
         saw: Callable[[Lsn], None],
+        read_only: Callable[[], bool] = lambda: False,
     ) -> None:
         """`saw(lsn)`: replies wait until this is durable, or a crash could give a value twice."""
         self._storage = storage
         self._saw = saw
         self._catalog = catalog
         self._role = role
+        self._read_only = read_only
         self._values: dict[int, int] = {}
         self._last = 0
 
@@ -42,6 +44,7 @@ class Sequences:
         sequence = self._find(oid)
         if not self._feeds_insertable_column(sequence):
             self._check(sequence, acl.USAGE, acl.UPDATE)
+        self._may_change(sequence, "nextval")
         try:
             value = self._storage.sequences.advance(
                 sequence.store_id,
@@ -79,6 +82,7 @@ class Sequences:
         """Set the sequence: 22003 out of its bounds, 42501 without UPDATE."""
         sequence = self._find(oid)
         self._check(sequence, acl.UPDATE)
+        self._may_change(sequence, "setval")
         if not sequence.minimum <= value <= sequence.maximum:
             raise SqlError(
                 "22003",
@@ -90,6 +94,11 @@ class Sequences:
         if is_called:
             self._values[oid] = value
         return value
+
+    def _may_change(self, sequence: Sequence, function: str) -> None:
+        """25006 in a read-only transaction, but for a temporary sequence."""
+        if sequence.persistence != "t" and self._read_only():
+            raise SqlError("25006", f"cannot execute {function}() in a read-only transaction")
 
     def discard(self) -> None:
         """DISCARD SEQUENCES."""

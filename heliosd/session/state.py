@@ -213,7 +213,11 @@ class SessionState(IdentityState):
     def sequences(self) -> Sequences:
         if self._sequences is None:
             self._sequences = Sequences(
-                self.instance.storage, self.catalog, lambda: self.current_role_oid, self.saw
+                self.instance.storage,
+                self.catalog,
+                lambda: self.current_role_oid,
+                self.saw,
+                lambda: self.block.read_only,
             )
         return self._sequences
 

@@ -154,3 +154,14 @@ def affected_twice_by_merge() -> NoReturn:
         "MERGE command cannot affect row a second time",
         hint="Ensure that not more than one source row matches any one target row.",
     )
+
+
+def must_be_seen(ctx: ExecutionContext, tree_id: int, key: int | bytes) -> None:
+    """40001 when ON CONFLICT DO NOTHING met a row that this transaction's snapshot does not see."""
+    snapshot = ctx.transaction.snapshot()
+    try:
+        seen = snapshot.get(tree_id, key) is not None
+    finally:
+        snapshot.release()
+    if not seen:
+        raise SqlError("40001", "could not serialize access due to concurrent update")

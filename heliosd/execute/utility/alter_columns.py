@@ -44,6 +44,7 @@ from heliosd.execute.utility.stored_text import (
     check_using,
 )
 from heliosd.execute.utility.table_builder import serial_default
+from heliosd.sql.bind.stored import bind_stored_expression
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
@@ -275,9 +276,26 @@ def change_type(session: SessionServices, oid: int, command: tree.AlterColumnTyp
     source = ColumnRef(0, (column.name,)) if command.using is None else command.using
     expressions[column.attnum - 1] = TypeCast(0, source, type_name(session, type_oid))
     new = _retyped(session, with_column(table, changed), changed)
+    _check_texts(session, new)
     if new.primary_key:
         new = replace(new, key_kind=key_kind(new.columns, new.primary_key))
     rewrite_table(session, table, new, expressions)
+
+
+def _check_texts(session: SessionServices, table: Table) -> None:
+    """Checks and index expressions must still mean something over the new type."""
+    texts = [check.expression for check in table.checks]
+    for index in table.indexes:
+        texts += [key.expression for key in index.keys]
+        texts.append(index.predicate)
+    for text in texts:
+        if text is None:
+            continue
+        try:
+            bind_stored_expression(text, table, 1, session.bind_scope())
+        except SqlError as error:
+            error.position = 0
+            raise
 
 
 def _retype_identity(session: SessionServices, table: Table, column: Column, type_oid: int) -> None:

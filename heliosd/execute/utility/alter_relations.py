@@ -29,6 +29,8 @@ from heliosd.execute.utility.options import (
     option_text,
     storage_options,
 )
+from heliosd.execute.utility.views import check_option, check_updatable
+from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import Option
 
@@ -113,10 +115,11 @@ def _changed(
 
 
 def set_view_options(session: SessionServices, oid: int, command: tree.SetRelationOptions) -> None:
-    """security_barrier and security_invoker of a view."""
+    """security_barrier, security_invoker and check_option of a view."""
     view = session.catalog.by_oid(oid)
     assert isinstance(view, View)
     barrier, invoker = view.security_barrier, view.security_invoker
+    check = view.check_option
     for option in command.options:
         value = False if command.reset else None
         match option.name:
@@ -125,10 +128,12 @@ def set_view_options(session: SessionServices, oid: int, command: tree.SetRelati
             case "security_invoker":
                 invoker = value if value is not None else _flag(option)
             case "check_option":
-                raise not_supported("WITH CHECK OPTION")
+                check = "" if command.reset else check_option(option)
+                if check:
+                    check_updatable(parse_statements(view.query)[0])
             case _:
                 raise SqlError("22023", f'unrecognized parameter "{option.name}"')
-    changed = replace(view, security_barrier=barrier, security_invoker=invoker)
+    changed = replace(view, security_barrier=barrier, security_invoker=invoker, check_option=check)
     session.catalog_edit().replace(view, changed)
 
 

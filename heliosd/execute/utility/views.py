@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from helios_storage.locks import TableLockMode
 from heliosd.catalog.objects import Column, Relation, View
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.execute.utility.create_table import result_columns
 from heliosd.execute.utility.names import (
     creation_schema,
@@ -20,11 +20,13 @@ from heliosd.execute.utility.names import (
 from heliosd.execute.utility.options import boolean_value, option_text
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.stored_text import StoredQuery, bind_query
+from heliosd.sql.bind.view_target import why_not_updatable
 from heliosd.sql.tree.query import Persistence, Select
 from heliosd.sql.tree.table import CheckOption, CreateView
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
+    from heliosd.sql.tree.base import Option
 
 Check = Literal["", "local", "cascaded"]
 
@@ -43,13 +45,15 @@ def create_view(statement: CreateView, session: SessionServices) -> None:
     name = statement.name.name
     barrier, invoker, check = _options(statement)
     if check:
-        raise not_supported("WITH CHECK OPTION")
+        check_updatable(statement.query)
     existing = session.catalog.relation_in(schema.oid, name)
     columns = _columns(session, stored, statement.columns)
     edit = session.catalog_edit()
     if existing is not None and statement.or_replace:
         lock_object(session, existing.oid, TableLockMode.ACCESS_EXCLUSIVE)
-        _replace_view(session, existing, columns, stored, barrier=barrier, invoker=invoker)
+        _replace_view(
+            session, existing, columns, stored, barrier=barrier, invoker=invoker, check=check
+        )
         return
     edit.create(
         View(
@@ -69,6 +73,29 @@ def create_view(statement: CreateView, session: SessionServices) -> None:
             security_invoker=invoker,
         )
     )
+
+
+def check_option(option: Option) -> Check:
+    """The value of check_option; 22023."""
+    text = option_text(option)
+    if text not in ("local", "cascaded"):
+        raise SqlError(
+            "22023",
+            f'invalid value for enum option "check_option": {text}',
+            detail='Valid values are "local" and "cascaded".',
+        )
+    return "local" if text == "local" else "cascaded"
+
+
+def check_updatable(query: object) -> None:
+    """0A000 for WITH CHECK OPTION of a view that cannot be written through."""
+    why = why_not_updatable(query)
+    if why:
+        raise SqlError(
+            "0A000",
+            "WITH CHECK OPTION is supported only on automatically updatable views",
+            hint=f"{why} are not automatically updatable.",
+        )
 
 
 def _columns(
@@ -100,13 +127,7 @@ def _options(statement: CreateView) -> tuple[bool, bool, Check]:
             case "security_invoker":
                 invoker = boolean_value(option.name, text)
             case "check_option":
-                if text not in ("local", "cascaded"):
-                    raise SqlError(
-                        "22023",
-                        f'invalid value for enum option "check_option": {text}',
-                        detail='Valid values are "local" and "cascaded".',
-                    )
-                check = "local" if text == "local" else "cascaded"
+                check = check_option(option)
             case _:
                 raise SqlError("22023", f'unrecognized parameter "{option.name}"')
     return barrier, invoker, check
@@ -120,6 +141,7 @@ def _replace_view(
     *,
     barrier: bool,
     invoker: bool,
+    check: Check,
 ) -> None:
     """The old columns must stay as they are; new ones may follow (42P16)."""
     if not isinstance(existing, View):
@@ -154,5 +176,6 @@ def _replace_view(
         references=stored.references,
         security_barrier=barrier,
         security_invoker=invoker,
+        check_option=check,
     )
     session.catalog_edit().replace(existing, changed)

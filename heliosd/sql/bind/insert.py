@@ -24,6 +24,7 @@ from heliosd.sql.bind.table_target import (
     generated_columns,
     need,
     open_aim,
+    option_checks,
     reads_target,
     table_role,
     target_column,
@@ -90,6 +91,7 @@ def bind_insert(parent: Level, tree: tree_modify.Insert, settled: bool) -> Any: 
         tuple(c.attnum - 1 for c in written),
         check_as=table_role(aim),
         reads=reads_target(aim),
+        checks=option_checks(level, aim, new),
     )
 
 

@@ -15,6 +15,7 @@ from heliosd.sql.bind.table_target import (
     generated_columns,
     need,
     open_aim,
+    option_checks,
     reads_target,
     table_role,
 )
@@ -54,6 +55,7 @@ def bind_update(parent: Level, tree: tree_modify.Update, settled: bool) -> Any: 
         guard=guard,
         check_as=table_role(aim),
         reads=reads_target(aim),
+        checks=option_checks(level, aim, new),
     )
 
 

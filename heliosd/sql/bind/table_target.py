@@ -38,6 +38,7 @@ from heliosd.sql.bound import (
     Expr,
     Privilege,
     RelColumn,
+    RowCheck,
     RowConstructor,
     Select,
     SubLink,
@@ -123,6 +124,26 @@ def aim_where(
     if where is None:
         return guard, And(tuple(rest)) if len(rest) > 1 else rest[0]
     return guard, And((*rest, where))
+
+
+def option_checks(
+    level: Level, aim: Aim, number: int, *, cascaded: bool = False
+) -> tuple[RowCheck, ...]:
+    """WITH CHECK OPTION of the views in front of the table, over the new row: the innermost first.
+
+    LOCAL asks for the view's own condition (and what views below it ask for themselves), CASCADED
+    for those of all views below too.
+    """
+    if aim.view is None or aim.below is None:
+        return ()
+    view = aim.view.view
+    cascaded = cascaded or view.check_option == "cascaded"
+    below = option_checks(level, aim.below, number, cascaded=cascaded)
+    if not cascaded and not view.check_option:
+        return below
+    base = _item(level, aim.below, number)[0]
+    _, where = view_columns(level, aim.view, base, aim.verb)
+    return below if where is None else (*below, RowCheck(where, view=view.name))
 
 
 def _barrier_depth(aim: Aim) -> int:

@@ -64,7 +64,7 @@ def open_view(level: Level, view: View, verb: str) -> tuple[UpdatableView, tree_
     if view.oid in state.views:
         raise SqlError("42P17", f'infinite recursion detected in rules for relation "{view.name}"')
     (tree,) = parse_statements(view.query)
-    why = _why_not(tree)
+    why = why_not_updatable(tree)
     if why:
         raise _refused(view, verb, why)
     assert isinstance(tree, tree_query.Select)
@@ -85,7 +85,8 @@ def _refused(view: View, verb: str, why: str) -> SqlError:
     )
 
 
-def _why_not(tree: object) -> str:
+def why_not_updatable(tree: object) -> str:
+    """What about the query makes its view not updatable; "" for nothing."""
     if isinstance(tree, tree_query.SetOperation):
         return "Views containing UNION, INTERSECT, or EXCEPT"
     if not isinstance(tree, tree_query.Select):
