@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from heliosd.catalog.acl import LETTER_ORDER, ordered
+from heliosd.catalog.acl import LETTER_ORDER, UNMASK, ordered
 from heliosd.catalog.membership import has_privileges_of, is_superuser, role_list
 from heliosd.catalog.objects import PUBLIC_ROLE, Acl, AclItem
 from heliosd.errors import SqlError
@@ -147,11 +147,19 @@ def _without(letters: str, gone: str) -> str:
 
 
 def replace_role(acl: Acl, old: int, new: int) -> Acl:
-    """`acl` after its owner `old` became `new` (ALTER ... OWNER): entries that become one merge."""
+    """`acl` after its owner `old` became `new` (ALTER ... OWNER): entries that become one merge.
+
+    UNMASK stays behind: it was granted to the old owner, who did not have it by owning.
+    """
     if acl is None:
         return None
     merged: dict[tuple[int, int], AclItem] = {}
     for item in acl:
+        if item.grantee == old:
+            kept, options = (x.replace(UNMASK, "") for x in (item.privileges, item.options))
+            item = AclItem(old, item.grantor, kept, options)
+            if not item.privileges:
+                continue
         grantee = new if item.grantee == old else item.grantee
         grantor = new if item.grantor == old else item.grantor
         known = merged.get((grantee, grantor))

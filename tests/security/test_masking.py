@@ -75,6 +75,13 @@ READS: dict[str, tuple[str, Any]] = {
                  [("01..89",), ("98..10",), ("none",)]),
     "row comparison": ("select id from person where (email, id) = ('bob@example.org', 2)", []),
     "in list": ("select id from person where email in ('bob@example.org', 'x')", []),
+    "grouping sets": ("select email, count(*) from person group by rollup (email) order by 1",
+                      [(ALICE, 1), (BOB, 1), (CAROL, 1), (None, 3)]),
+    "functional dependency": ("select id, email from person group by id order by 1 limit 1",
+                              [(1, ALICE)]),
+    "renamed columns": ("select b, p from person p(a, b) where a = 1", None),
+    "modifying cte": ("""with q as (update person set note = note where id = 1 returning *)
+                         select email, q::text like '%example%' from q""", [(ALICE, False)]),
     "locked": ("select email from person where id = 1 for update", [(ALICE,)]),
     "generated": ("select shout from person where id = 1", [("XXXX",)]),
 }  # fmt: skip
@@ -194,6 +201,47 @@ def test_predefined_roles_do_not_unmask(world: World) -> None:
     world.admin.execute("grant pg_read_all_data to masking_reader")
     assert world.value("reader", "select email from person where id = 1") == ALICE
     world.admin.execute("revoke pg_read_all_data from masking_reader")
+
+
+def test_a_new_owner_does_not_get_the_old_ones_unmask(world: World) -> None:
+    with world.undone("postgres") as connection:
+        connection.execute("grant unmask on person to masking_owner")
+        connection.execute("grant unmask (email) on person to masking_owner")
+        connection.execute("alter table person owner to masking_guard")
+        connection.execute("set role masking_guard")
+        shown = connection.execute("select email from person where id = 1").fetchone()
+        assert shown == (ALICE,)
+
+
+def test_unmask_can_be_granted_on_and_falls_with_the_option(world: World) -> None:
+    sql = "select email from person where id = 1"
+    world.ask("owner", "grant unmask on person to masking_guard with grant option")
+    world.ask("guard", "grant unmask on person to masking_reader")
+    assert world.value("reader", sql) == "alice@example.org"
+    world.ask("owner", "revoke unmask on person from masking_guard cascade")
+    assert world.value("reader", sql) == ALICE
+
+
+def test_privilege_functions_know_unmask(world: World) -> None:
+    ask = (
+        "select has_column_privilege(r, 'person', 'email', 'UNMASK'), "
+        "has_table_privilege(r, 'person', 'UNMASK'), has_schema_privilege(r, 'public', 'UNMASK') "
+        "from unnest(array['masking_lead', 'masking_reader', 'masking_owner', 'postgres']) r"
+    )
+    none = (False, False, False)
+    assert world.ask("postgres", ask) == [(True, True, False), none, none, none]
+
+
+def test_policies_use_the_values(world: World) -> None:
+    with world.undone("postgres") as connection:
+        connection.execute("grant unmask on person to masking_owner")
+        connection.execute("set role masking_owner")
+        connection.execute("create policy bobs on person using (email like 'bob@%')")
+        connection.execute("alter table person enable row level security")
+        connection.execute("set role masking_reader")
+        assert connection.execute("select id, email from person").fetchall() == [(2, BOB)]
+    error = world.refused("owner", "create policy bobs on person using (email like 'bob@%')")
+    assert error.sqlstate == "42501"
 
 
 def test_a_plan_is_not_shared_between_roles(world: World) -> None:

@@ -72,7 +72,8 @@ def give_to(session: SessionServices, relation: Relation, owner: Role) -> None:
     )
     if isinstance(changed, ColumnedRelation):
         columns = tuple(
-            replace(c, acl=replace_role(c.acl, relation.owner, owner.oid)) for c in changed.columns
+            replace(c, acl=replace_role(c.acl, relation.owner, owner.oid) or None)
+            for c in changed.columns
         )
         changed = replace(changed, columns=columns)
     edit.replace(relation, changed)
