@@ -90,6 +90,7 @@ class ClientConnection(asyncio.Protocol):
         "_listener",
         "_negotiation",
         "_outbox",
+        "_peer_uid",
         "_session",
         "_takes_certificates",
         "_timer",
@@ -120,6 +121,8 @@ class ClientConnection(asyncio.Protocol):
         self._closing = False
         # The login's first answer is being held back: nothing is read meanwhile.
         self._held = False
+        # Of a unix socket's other end, asked once: it counts until the connection is forgotten.
+        self._peer_uid = -1
         self.client_address: tuple[str, int] | None = None
         self.server_address: tuple[str, int] | None = None
 
@@ -130,7 +133,7 @@ class ClientConnection(asyncio.Protocol):
         """The client's address as limits count it; on unix sockets a user is an address."""
         if self.client_address:
             return self.client_address[0]
-        return f"local:{self._peer_uid()}" if self.local else "local"
+        return f"local:{self._peer_uid}"
 
     @property
     def secure(self) -> bool:
@@ -154,25 +157,12 @@ class ClientConnection(asyncio.Protocol):
     @property
     def peer_user(self) -> str | None:
         """The operating system's name of who is at the other end of a unix socket."""
-        uid = self._peer_uid()
-        if uid < 0:
+        if self._peer_uid < 0:
             return None
         try:
-            return pwd.getpwuid(uid).pw_name
+            return pwd.getpwuid(self._peer_uid).pw_name
         except KeyError:
             return None
-
-    def _peer_uid(self) -> int:
-        """-1 where there is none to ask."""
-        raw = self._transport.get_extra_info("socket") if self._transport is not None else None
-        if not self.local or raw is None:
-            return -1
-        try:
-            data = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        except OSError:
-            return -1
-        uid: int = _CREDENTIALS.unpack(data)[1]
-        return uid
 
     @property
     def tls_cipher(self) -> str | None:
@@ -185,7 +175,9 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        if not self.local:
+        if self.local:
+            self._peer_uid = _peer_uid(transport.get_extra_info("socket"))
+        else:
             peer = transport.get_extra_info("peername")
             own = transport.get_extra_info("sockname")
             self.client_address = (peer[0], peer[1]) if peer else None
@@ -470,6 +462,16 @@ class ClientConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _peer_uid(unix: socket.socket) -> int:
+    """The user at the other end of a unix socket; -1 where the system does not say."""
+    try:
+        data = unix.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return -1
+    uid: int = _CREDENTIALS.unpack(data)[1]
+    return uid
 
 
 def is_loopback(address: str) -> bool:

@@ -41,7 +41,7 @@ def accept_clients(server: TlsServer, authority: ClientAuthority) -> TlsServer:
         if authority.revocations is not None:
             _check_revocations(authority.revocations)
             context.load_verify_locations(authority.revocations)
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     except (ssl.SSLError, OSError) as error:
         raise ConfigurationError(f"{authority.certificates}: {error}") from None
     context.verify_mode = ssl.CERT_OPTIONAL

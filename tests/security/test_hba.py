@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,22 @@ def test_peer(ruled: Server) -> None:
     assert 'Peer authentication failed for user "crew"' in psql("crew").stderr
     assert "no pg_hba.conf entry" in psql("postgres").stderr
     assert refusals(ruled).since(before) == {("peer", "peer"): 1, ("none", "no_rule"): 1}
+
+
+def test_unix_sockets_that_leave_before_the_login_are_forgotten(tmp_path: Path) -> None:
+    server = Server(tmp_path, unix_socket_directory=str(tmp_path), unauthenticated_per_address="5")
+    server.start()
+    try:
+        path = str(tmp_path / f".s.PGSQL.{server.port}")
+        for _ in range(12):
+            with socket.socket(socket.AF_UNIX) as raw:
+                raw.settimeout(10)
+                raw.connect(path)
+                raw.sendall(b"\0\0\0\x08\x04\xd2\x16\x2f")
+                assert raw.recv(1) == b"N", "five at once may wait, however many came before"
+                raw.shutdown(socket.SHUT_RDWR)
+    finally:
+        assert server.stop() == 0
 
 
 def test_the_view_shows_the_file_and_a_wrong_one_changes_nothing(ruled: Server) -> None:
