@@ -211,7 +211,7 @@ class Commits:
         if self._in_flight is not None:
             return
         if self.defer is None or len(self._records) >= _GATHERED_COMMITS or not self.writers():
-            self.start_sync()
+            self.start_sync(holds_loop=True)
         elif not self._gathers:
             # Others have written and will commit. A sync costs the loop 70 us, most of it for
             # waking the helper thread and being woken: with 8 TPC-B clients 4 commits a sync took
@@ -222,7 +222,7 @@ class Commits:
     def hurry(self) -> None:
         """Begin the sync that waits for more commits."""
         if self._gathers and self._in_flight is None:
-            self.start_sync()
+            self.start_sync(holds_loop=True)
 
     def start_sync_if_idle(self) -> None:
         """Begin a sync for what is queued without a publication (parts, sequences)."""
@@ -238,15 +238,19 @@ class Commits:
 
     # ------------------------------------------------------------------ the sync
 
-    def start_sync(self) -> None:
-        """Hand everything queued to the helper thread; without one (inline), sync here."""
+    def start_sync(self, *, holds_loop: bool = False) -> None:
+        """Hand everything queued to the helper thread; without one (inline), sync here.
+
+        `holds_loop`: may sync here, too. Never from inside a commit: what waits for the sync (a
+        checkpoint) would begin before the commit's root is published.
+        """
         records = self._records
         if not records or self._closed:
             return
         self._records = []
         self._gathers = False
         batch = self._in_flight = _Batch(records, self.roots.cut(), self.end_lsn)
-        if self._thread is None or self.is_alone():
+        if self._thread is None or (holds_loop and self.is_alone()):
             # Who is alone waits for nobody's turn: two hand-overs between threads take 60-100 us.
             self._make_durable(batch)
             self._on_synced(batch)
