@@ -46,7 +46,7 @@ class ClientState:
         self.instance = instance
         self.channel = channel
         self.wire = wire
-        self.output = Output(channel, instance.storage)
+        self.output = Output(channel, instance.storage.commits)
         self.process_id = instance.backends.new_process_id()
         # Set while the running statement waits for the client's next message.
         self.input_event: Event | None = None
