@@ -13,6 +13,7 @@ from heliosd.catalog.definitions import (
     index_column_definition,
     index_definition,
 )
+from heliosd.catalog.dependencies import routine_signature
 from heliosd.catalog.lookup import Catalog, SearchPath
 from heliosd.catalog.objects import (
     FIRST_USER_OID,
@@ -87,7 +88,9 @@ class CatalogFace:
         path = self._path().schemas
         catalog = self._catalog
         found: CatalogObject | None = None
-        if schema is not None and kind in ("relation", "type"):
+        if kind == "procedure":
+            return self._procedure(name)
+        if schema is not None and kind in ("relation", "type", "function"):
             self._require_usage(schema)
         match kind:
             case "relation":
@@ -122,6 +125,26 @@ class CatalogFace:
         kind = self._catalog.types.by_oid.get(oid)
         return kind.element if kind is not None and kind.uses and kind.is_array else 0
 
+    def _procedure(self, name: tuple[str, ...]) -> int | None:
+        """A routine made by a user, by (schema,) name and the oids of its argument types."""
+        *qualified, types = name
+        schema = qualified[-2] if len(qualified) > 1 else None
+        if schema is not None:
+            self._require_usage(schema)
+        wanted = tuple(int(oid) for oid in types.split(",") if oid)
+        for routine in self._routines(schema, qualified[-1]):
+            if routine.argument_types == wanted:
+                return routine.oid
+        return None
+
+    def _routines(self, schema: str | None, name: str) -> list[Routine]:
+        catalog = self._catalog
+        if schema is not None:
+            found = catalog.schema(schema)
+            return [] if found is None else list(catalog.routines(found.oid, name))
+        path = (oid for oid in self._path().schemas if oid != catalog.temporary_schema)
+        return [routine for oid in path for routine in catalog.routines(oid, name)]
+
     def _require_usage(self, schema: str) -> None:
         """42501 when the current role may not look into a schema."""
         found = self._catalog.schema(schema)
@@ -131,6 +154,11 @@ class CatalogFace:
 
     def find_name(self, kind: str, oid: int) -> tuple[str, str] | None:
         catalog = self._catalog
+        if kind == "procedure":
+            routine = catalog.of_kind(Routine, oid)
+            if routine is None:
+                return None
+            return "", routine_signature(catalog, routine, self._path().schemas)
         if kind == "function":
             made = catalog.of_kind(Routine, oid)
             if made is not None:

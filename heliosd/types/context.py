@@ -22,7 +22,8 @@ class CatalogLookup(Protocol):
 
     def find_oid(self, kind: str, name: tuple[str, ...]) -> int | None:
         """The oid that `name` means here; None when nothing has it. 42501 for a relation or type in
-        a schema that the current role may not use."""
+        a schema that the current role may not use. The last part of a "procedure" is its argument
+        types' oids, with commas."""
         ...
 
     def find_name(self, kind: str, oid: int) -> tuple[str, str] | None:

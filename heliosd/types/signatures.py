@@ -131,7 +131,7 @@ def find_procedure(text: str, ctx: EvalContext) -> int | None:
         oid = function_oids().get(signature)
         if oid is not None:
             return oid
-    return ctx.catalog.find_oid("procedure", (text,))
+    return ctx.catalog.find_oid("procedure", (*name, ",".join(str(oid) for oid in types)))
 
 
 @lru_cache(maxsize=1)

@@ -210,7 +210,12 @@ def _find_routine(
         text = reference_text(session, reference)
         session.notice(f"{kind.value} {text} does not exist, skipping")
         return None
-    require_owner(session, found)
+    role = current_role_oid(session)
+    namespace = session.catalog.of_kind(Schema, found.schema)
+    owners = [found] if namespace is None else [found, namespace]
+    if not any(acl.is_owner(session.catalog, role, each) for each in owners):
+        word = acl.kind_words(found)
+        raise SqlError("42501", f"must be owner of {word} {'.'.join(reference.parts)}")
     return Part("object", found.oid)
 
 
@@ -318,6 +323,8 @@ def carry_out(session: SessionServices, plan: DropPlan) -> None:
 
 def drop_part(session: SessionServices, part: Part) -> None:
     """Drop what rests inside a table or a type."""
+    if part.kind == "type":
+        return  # it goes with its owner
     made = session.catalog.by_oid(part.oid)
     if not isinstance(made, TypeObject):
         drop_table_part(session, part)

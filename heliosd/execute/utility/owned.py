@@ -20,6 +20,8 @@ from heliosd.catalog.objects import (
     Policy,
     Relation,
     Role,
+    Routine,
+    Schema,
     SystemView,
     Table,
 )
@@ -30,9 +32,16 @@ from heliosd.execute.utility.default_privileges import revoke_default
 from heliosd.execute.utility.drop import drop_parts
 from heliosd.execute.utility.grantable import built_in, of_object
 from heliosd.execute.utility.grants import revoke_from
-from heliosd.execute.utility.names import current_role_oid, resolve_role
+from heliosd.execute.utility.names import (
+    current_role_oid,
+    require_new_owner,
+    require_owner,
+    require_privilege,
+    resolve_role,
+)
 from heliosd.execute.utility.policies import forget_role
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.routine_changes import check_routine_owner
 from heliosd.sql.tree.base import DropBehavior, RoleSpec
 from heliosd.sql.tree.define import DropOwned, ReassignOwned
 
@@ -91,10 +100,23 @@ def reassign_owned(statement: ReassignOwned, session: SessionServices) -> None:
             if current is None or isinstance(current, DefaultPrivileges):
                 continue
             if current.owner == role.oid:
+                _check_reassign(session, current, new)
                 change_owner(session, current, new)
         for database in list(session.catalog.objects(Database)):
             if database.owner == role.oid:
                 change_owner(session, database, new)
+
+
+def _check_reassign(session: SessionServices, obj: CatalogObject, owner: Role) -> None:
+    """Routines and schemas are given as by ALTER ... OWNER, with its checks; relations and types
+    need nothing more, as in PostgreSQL."""
+    if isinstance(obj, Routine):
+        require_owner(session, obj)
+        check_routine_owner(session, obj, owner)
+    elif isinstance(obj, Schema):
+        require_owner(session, obj)
+        require_new_owner(session, obj, owner)
+        require_privilege(session, session.catalog.database, acl.CREATE)
 
 
 def change_owner(session: SessionServices, obj: CatalogObject, owner: Role) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from helios_storage.locks import TableLockMode
 from heliosd.catalog import acl
 from heliosd.catalog.acl_change import replace_role
-from heliosd.catalog.objects import Routine, Schema
+from heliosd.catalog.objects import Role, Routine, Schema
 from heliosd.catalog.state import name_key
 from heliosd.errors import SqlError
 from heliosd.execute.utility.names import (
@@ -50,8 +50,10 @@ def rename_routine(
 ) -> None:
     """RENAME TO; 42723 when the new name has these arguments already."""
     found = _owned(session, kind, reference)
-    schema = session.catalog.schema_name(found.schema)
-    _put(session, found, replace(found, name=new_name), schema)
+    schema = session.catalog.of_kind(Schema, found.schema)
+    if schema is not None:
+        require_privilege(session, schema, acl.CREATE)
+    _put(session, found, replace(found, name=new_name), session.catalog.schema_name(found.schema))
 
 
 def move_routine(
@@ -71,10 +73,19 @@ def change_routine_owner(
     session: SessionServices, kind: ObjectKind, reference: ObjectRef, spec: RoleSpec
 ) -> None:
     """OWNER TO: the new owner must be allowed to create in the schema."""
-    found = _owned(session, kind, reference)
+    found = require_routine(session, kind, reference)
     owner = resolve_role(session, spec)
     if owner.oid == found.owner:
+        # As in PostgreSQL, whoever says it: dumps do.
         return
+    found = _owned(session, kind, reference)
+    check_routine_owner(session, found, owner)
+    changed = replace(found, owner=owner.oid, acl=replace_role(found.acl, found.owner, owner.oid))
+    session.catalog_edit().replace(found, changed)
+
+
+def check_routine_owner(session: SessionServices, found: Routine, owner: Role) -> None:
+    """42501 unless the current role may become the new owner, and that may create there."""
     require_new_owner(session, found, owner)
     schema = session.catalog.of_kind(Schema, found.schema)
     if (
@@ -83,5 +94,3 @@ def change_routine_owner(
         and not acl.has_privilege(session.catalog, owner.oid, schema, acl.CREATE)
     ):
         raise SqlError("42501", f"permission denied for schema {schema.name}")
-    changed = replace(found, owner=owner.oid, acl=replace_role(found.acl, found.owner, owner.oid))
-    session.catalog_edit().replace(found, changed)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from heliosd.catalog.dependencies import routine_signature
 from heliosd.catalog.objects import PG_CATALOG_OID, Routine
 from heliosd.errors import SqlError
+from heliosd.execute.utility.names import require_schema_usage
 from heliosd.sql.bind.routines import routines_named
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.tree.base import FunctionParameter, ObjectKind, ObjectRef, ParameterMode, TypeName
@@ -28,6 +29,7 @@ def find_routine(
     schema = reference.parts[-2] if len(reference.parts) > 1 else None
     if schema is not None and schema != "pg_catalog":
         session.catalog.require_schema(schema)
+        require_schema_usage(session, schema)
     found = routines_named(session.catalog, schema, reference.name, session.search_path.schemas)
     if reference.arguments is None:
         wanted = [r for r in found if kind is ObjectKind.ROUTINE or r.kind == _letter(kind)]
