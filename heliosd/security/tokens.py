@@ -97,7 +97,7 @@ class TokenChecker:
             raise TokenRefused("audience") from None
         except jwt.InvalidIssuerError:
             raise TokenRefused("issuer") from None
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError):
             # Whatever a hostile token provokes in the library is a refusal like the others.
             raise TokenRefused("signature") from None
         return claims
