@@ -257,7 +257,7 @@ forms.specialized(
 @forms.function("regexp_split_to_array(text,text)", "regexp_split_to_array(text,text,text)")
 def regexp_split_to_array(text: str, pattern: str, letters: str = "") -> Array:
     """The parts between matches; 2201B."""
-    return array_of(split_by(text, pattern, letters))
+    return array_of(split_by(text, pattern, letters, "regexp_split_to_array"))
 
 
 def _groups(found: Any, count: int) -> Array:
@@ -271,7 +271,7 @@ def _groups(found: Any, count: int) -> Array:
 @forms.function("regexp_match(text,text)", "regexp_match(text,text,text)")
 def regexp_match(text: str, pattern: str, letters: str = "") -> Array | None:
     """The groups of the first match; 2201B, 22023."""
-    wanted = compiled(pattern, letters)
+    wanted = compiled(pattern, letters, caller="regexp_match")
     found = wanted.search(text)
     return None if found is None else _groups(found, wanted.groups)
 

@@ -11,7 +11,9 @@ from heliosd.types.calendar import (
     DATE_INFINITY,
     DATE_MINUS_INFINITY,
     JULIAN_2000,
+    TIMESTAMP_END,
     TIMESTAMP_INFINITY,
+    TIMESTAMP_MIN,
     TIMESTAMP_MINUS_INFINITY,
     UNIX_EPOCH_US,
     US_PER_DAY,
@@ -23,7 +25,6 @@ from heliosd.types.calendar import (
     days_from_civil,
     days_in_month,
     iso_week,
-    iso_week_start,
     weekday,
 )
 from heliosd.types.context import EvalContext
@@ -31,8 +32,9 @@ from heliosd.types.datetime import TimeTz, check_date, check_timestamp
 from heliosd.types.datetime_operators import add_in_zone, timestamp_add, to_instant, to_local
 from heliosd.types.datetime_parse import numeric_offset, zone_offset
 from heliosd.types.declare import Forms
-from heliosd.types.interval import Interval
+from heliosd.types.interval import Interval, interval_text
 from heliosd.types.numeric_core import numeric_add, numeric_div
+from heliosd.types.styles import DEFAULT_STYLES
 from heliosd.types.zone import Zone, find_zone, fixed_zone
 
 forms: Final = Forms()
@@ -56,7 +58,10 @@ def to_timestamp(seconds: float) -> int:
         raise SqlError("22008", "timestamp cannot be NaN")
     if seconds in (float("inf"), float("-inf")):
         return TIMESTAMP_INFINITY if seconds > 0 else TIMESTAMP_MINUS_INFINITY
-    return check_timestamp(round(seconds * US_PER_SECOND) + UNIX_EPOCH_US)
+    us = round(seconds * US_PER_SECOND) + UNIX_EPOCH_US
+    if not TIMESTAMP_MIN <= us < TIMESTAMP_END:
+        raise SqlError("22008", f'timestamp out of range: "{seconds:g}"')
+    return us
 
 
 # ------------------------------------------------------------ fields
@@ -309,13 +314,11 @@ def truncate(text: str, us: int, type_name: str) -> int:
             days = days_from_civil(parts.year, (parts.month - 1) // 3 * 3 + 1, 1)
         case "year":
             days = days_from_civil(parts.year, 1, 1)
-        case "isoyear":
-            days = iso_week_start(iso_week(parts.days)[0], 1)
         case "decade" | "century" | "millennium":
             span = {"decade": 10, "century": 100, "millennium": 1000}[field]
             days = days_from_civil(_first_of(parts.year, span), 1, 1)
         case _:
-            raise _unknown_field(text.lower(), type_name, field in _KNOWN)
+            raise _unknown_field(text.lower(), type_name, field in _KNOWN and field != "isoyear")
     return days * US_PER_DAY
 
 
@@ -357,7 +360,10 @@ def date_trunc_interval(text: str, value: Interval) -> Interval:
         return months, days, 0
     if field in steps:
         return months, days, _quotient(us, steps[field]) * steps[field]
-    raise _unknown_field(text.lower(), "interval", field in _KNOWN)
+    error = _unknown_field(text.lower(), "interval", field in _KNOWN and field != "isoyear")
+    if field == "week":
+        error.detail = "Months usually have fractional weeks."
+    raise error
 
 
 @forms.function(
@@ -451,7 +457,8 @@ def _zone_at(name: str, us: int, *, local: bool) -> Zone:
 
 def _interval_zone(value: Interval) -> Zone:
     if value[0] or value[1]:
-        raise SqlError("22023", "interval time zone must not include months or days")
+        shown = interval_text(value, DEFAULT_STYLES)
+        raise SqlError("22023", f'interval time zone "{shown}" must not include months or days')
     return fixed_zone(value[2] // US_PER_SECOND)
 
 

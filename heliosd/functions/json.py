@@ -340,16 +340,18 @@ def _declare_readers(kind: str) -> None:
 
     @forms.function(f"{kind}_strip_nulls({kind})")
     def strip_nulls(text: str) -> str:
-        stripped = dump(_without_nulls(parsed(text)))
-        return stripped if kind == "jsonb" else _compact(_without_nulls(parse(text)))
+        return dump(_without_nulls(parsed(text))) if kind == "jsonb" else _stripped(text)
 
 
-def _compact(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ",".join(map(_compact, value)) + "]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{dump(k)}:{_compact(v)}" for k, v in value.items()) + "}"
-    return dump(value)
+def _stripped(raw: str) -> str:
+    """A json text without what is null in objects, its numbers as they were written."""
+    what = kind_of(raw)
+    if what == "array":
+        return "[" + ",".join(map(_stripped, raw_elements(raw))) + "]"
+    if what == "object":
+        members = ((key, item) for key, item in raw_members(raw) if kind_of(item) != "null")
+        return "{" + ",".join(f"{dump(key)}:{_stripped(item)}" for key, item in members) + "}"
+    return dump(parse(raw)) if what == "string" else raw.strip()
 
 
 def _without_nulls(value: Any) -> Any:

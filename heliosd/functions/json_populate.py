@@ -163,9 +163,10 @@ def _row_type(types: CallTypes, name: str) -> SqlType | None:
 def _shaped(kind: SqlType | None, old: Any, types: CallTypes, name: str) -> SqlType:
     """The row type to fill: the declared one, or that of the record given; 42804, 0A000."""
     if kind is not None:
-        if kind is types.result and isinstance(old, Record):
-            _check_same(old, kind)
-        return kind
+        if kind is not types.result or not isinstance(old, Record):
+            return kind
+        # a record given keeps its own names
+        _check_same(old, kind)
     shape = getattr(old, "shape", None)
     if shape is None:
         raise SqlError(

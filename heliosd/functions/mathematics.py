@@ -38,13 +38,13 @@ def _outside(message: str = "input is out of range") -> SqlError:
 @forms.function("ceil(float8)", "ceiling(float8)")
 def float_ceil(value: float) -> float:
     """The next whole number up."""
-    return float(math.ceil(value)) if math.isfinite(value) else value
+    return math.copysign(math.ceil(value), value) if math.isfinite(value) else value
 
 
 @forms.function("floor(float8)")
 def float_floor(value: float) -> float:
     """The next whole number down."""
-    return float(math.floor(value)) if math.isfinite(value) else value
+    return math.copysign(math.floor(value), value) if math.isfinite(value) else value
 
 
 @forms.function("round(float8)", "dround(float8)")
@@ -56,7 +56,7 @@ def float_round(value: float) -> float:
 @forms.function("trunc(float8)", "dtrunc(float8)")
 def float_trunc(value: float) -> float:
     """Towards zero."""
-    return float(math.trunc(value)) if math.isfinite(value) else value
+    return math.copysign(math.trunc(value), value) if math.isfinite(value) else value
 
 
 @forms.function("sign(float8)")
@@ -350,7 +350,7 @@ Number = TypeVar("Number", float, Decimal)
 def _bucket(operand: Number, low: Number, high: Number, count: int) -> int:
     if count <= 0:
         raise SqlError("2201G", "count must be greater than zero")
-    if any(value != value for value in (operand, low, high)):
+    if any(map(math.isnan, (operand, low, high))):
         raise SqlError("2201G", "operand, lower bound, and upper bound cannot be NaN")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise SqlError("2201G", "lower and upper bounds must be finite")

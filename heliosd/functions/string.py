@@ -223,7 +223,9 @@ def chr_of(code: int) -> str:
         raise SqlError("54000", "null character not permitted")
     if code < 0:
         raise SqlError("22023", "character number must be positive")
-    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+    if 0xD800 <= code <= 0xDFFF:
+        raise SqlError("54000", f"requested character not valid for encoding: {code}")
+    if code > 0x10FFFF:
         raise SqlError("54000", f"requested character too large for encoding: {code}")
     return chr(code)
 

@@ -17,7 +17,6 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_protocol.decode import split_bind
@@ -39,6 +38,7 @@ from heliosd.session.statement_cache import (
     remember_follower,
 )
 from heliosd.sql.template import INT4, INT8, NUMERIC, UNKNOWN, Templated, template_pattern
+from heliosd.types.numeric import parse_numeric
 
 if TYPE_CHECKING:
     from heliosd.session.links import LinkedSession
@@ -187,7 +187,7 @@ def template_reader(
         if given == UNKNOWN:
             readers.append(_text_reader(registry.type(inferred).input))
         elif given == NUMERIC:
-            readers.append(lambda literal, ctx: Decimal(_text(literal)))
+            readers.append(lambda literal, ctx: parse_numeric(_text(literal)))
         else:
             readers.append(lambda literal, ctx: int(literal))
 

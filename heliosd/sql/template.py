@@ -22,6 +22,7 @@ from decimal import Decimal
 from typing import Final
 
 from heliosd.sql.lexer import Tokens
+from heliosd.types.numeric import parse_numeric
 
 INT4: Final = 23
 INT8: Final = 20
@@ -160,7 +161,7 @@ def _typed(kind: str, value: str | int) -> tuple[int, int | Decimal | str]:
         return UNKNOWN, text
     if text.isdigit() and int(text) <= _INT8_MAX:
         return INT8, int(text)
-    return NUMERIC, Decimal(text)
+    return NUMERIC, parse_numeric(text)
 
 
 _SLOT_PATTERNS: Final = {

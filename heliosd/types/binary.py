@@ -232,6 +232,9 @@ def encode_bytes(value: bytes, form: str) -> str:
     raise _unknown_encoding(form)
 
 
+_NO_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]")
+
+
 @forms.function("decode(text,text)")
 def decode_bytes(text: str, form: str) -> bytes:
     """The opposite of encode; 22023, 22P02."""
@@ -242,6 +245,11 @@ def decode_bytes(text: str, form: str) -> bytes:
             return parse_escaped(text.encode())
         case "base64":
             plain = "".join(text.split())
+            wrong = _NO_BASE64.search(plain)
+            if wrong is not None:
+                raise SqlError(
+                    "22023", f'invalid symbol "{wrong[0]}" found while decoding base64 sequence'
+                )
             try:
                 return binascii.a2b_base64(plain, strict_mode=True)
             except ValueError:

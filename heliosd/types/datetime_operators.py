@@ -9,7 +9,9 @@ from heliosd.errors import SqlError
 from heliosd.types.calendar import (
     DATE_INFINITY,
     DATE_MINUS_INFINITY,
+    TIMESTAMP_END,
     TIMESTAMP_INFINITY,
+    TIMESTAMP_MIN,
     TIMESTAMP_MINUS_INFINITY,
     US_PER_DAY,
     US_PER_SECOND,
@@ -55,7 +57,10 @@ def date_to_timestamp(days: int) -> int:
         return TIMESTAMP_INFINITY
     if days == DATE_MINUS_INFINITY:
         return TIMESTAMP_MINUS_INFINITY
-    return check_timestamp(days * US_PER_DAY)
+    us = days * US_PER_DAY
+    if not TIMESTAMP_MIN <= us < TIMESTAMP_END:
+        raise SqlError("22008", "date out of range for timestamp")
+    return us
 
 
 @forms.helper

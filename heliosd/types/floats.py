@@ -39,6 +39,8 @@ _HEX: Final = re.compile(
 )
 _SPECIAL: Final = {
     "nan": math.nan,
+    "+nan": math.nan,
+    "-nan": math.nan,
     "inf": math.inf,
     "infinity": math.inf,
     "+inf": math.inf,
@@ -190,12 +192,16 @@ def _exponent_form(digits: str) -> str:
     return f"{sign}{mantissa[0]}{tail}e+{len(whole) - 1:02d}"
 
 
+_NORMAL_MIN: Final = 1.1754943508222875e-38
+
+
 def float4_shortest(value: float) -> str:
     """The fewest digits that read back as the same single."""
     if value - value != 0:
         return _special_text(value)
-    # Six digits tell singles' decimals apart, so that trailing zeros are all there is to drop.
-    for precision in range(5, 9):
+    # Six digits tell singles' decimals apart, so that trailing zeros are all there is to drop;
+    # the smallest ones have fewer bits.
+    for precision in range(5 if abs(value) >= _NORMAL_MIN else 0, 9):
         text = f"{value:.{precision}e}"
         if _single(float(text)) == value and not _is_single_tie(text, value):
             break

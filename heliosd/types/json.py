@@ -17,6 +17,7 @@ from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms, context_free, sql_type
 from heliosd.types.json_errors import explain
 from heliosd.types.numeric import numeric_out
+from heliosd.types.numeric_core import normal
 from heliosd.types.registry import KeyKind
 from heliosd.types.text import decode_text
 
@@ -34,7 +35,7 @@ def _refuse_constant(word: str) -> Any:
 
 def _number(text: str) -> Decimal:
     try:
-        return Decimal(text)
+        return normal(Decimal(text))
     except InvalidOperation:
         raise ValueError(f'Token "{text}" is invalid.') from None
 

@@ -8,7 +8,7 @@ from typing import Final
 _TOKEN: Final = re.compile(
     r"""[ \t\n\r]*(?:(?P<punctuation>[\[\]{},:])
       | (?P<string>")
-      | (?P<word>[-+.\w\x80-\U0010ffff]+)
+      | (?P<word>[-\w\x80-\U0010ffff][-+.\w\x80-\U0010ffff]*)
       | (?P<other>.))""",
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
@@ -34,6 +34,8 @@ class _Walker:
 
     def token(self) -> str:
         """The next token: punctuation, "s" for a string, "v" for another scalar, "" at the end."""
+        while self.at < len(self.text) and self.text[self.at] in " \t\n\r":
+            self.at += 1
         match = _TOKEN.match(self.text, self.at)
         if match is None:
             self.start = self.at = len(self.text)

@@ -136,8 +136,6 @@ def _changed(value: Any, path: list[Any], new: Any, mode: str) -> Any:
 
 
 def _changed_list(value: list[Any], step: Any, rest: list[Any], new: Any, mode: str) -> Any:
-    if not value and (rest or mode in ("set", "remove")):
-        return value
     try:
         index = int(step)
     except ValueError:
@@ -175,7 +173,7 @@ def jsonb_set(document: str, path: Array, new: str, create: bool) -> str:  # noq
     value = parsed(document)
     if not isinstance(value, list | dict):
         raise SqlError("22023", "cannot set path in scalar")
-    if not steps:
+    if not steps or (not value and not create):
         return document
     return dump(_changed(value, steps, parsed(new), "create" if create else "set"))
 
@@ -233,7 +231,7 @@ def jsonb_delete_path(document: str, path: Array) -> str:
     value = parsed(document)
     if not isinstance(value, list | dict):
         raise SqlError("22023", "cannot delete path in scalar")
-    return dump(_changed(value, steps, None, "remove")) if steps else document
+    return dump(_changed(value, steps, None, "remove")) if steps and value else document
 
 
 # ------------------------------------------------------------ casts

@@ -34,9 +34,13 @@ class Flags:
 
     __slots__ = ("everywhere", "fold", "literal", "newline_anchors", "newline_stops", "spaced")
 
-    def __init__(self, letters: str, *, allow_global: bool = False) -> None:
+    def __init__(self, letters: str, *, allow_global: bool = False, caller: str = "") -> None:
         self.fold = self.literal = self.everywhere = self.spaced = False
         self.newline_anchors = self.newline_stops = False
+        self.take(letters, allow_global=allow_global, caller=caller)
+
+    def take(self, letters: str, *, allow_global: bool = False, caller: str = "") -> None:
+        """Letters one after another; 22023 for one that means nothing here."""
         for letter in letters:
             match letter:
                 case "i":
@@ -46,7 +50,7 @@ class Flags:
                 case "g" if allow_global:
                     self.everywhere = True
                 case "g":
-                    raise SqlError("22023", 'invalid regular expression option: "g"')
+                    raise _no_global(caller)
                 case "q":
                     self.literal = True
                 case "x":
@@ -59,7 +63,9 @@ class Flags:
                     self.newline_stops = True
                 case "w":
                     self.newline_anchors = True
-                case "e" | "t" | "b":
+                case "t":
+                    self.spaced = False
+                case "e" | "b":
                     pass  # the syntax that is read anyway
                 case _:
                     raise SqlError("22023", f'invalid regular expression option: "{letter}"')
@@ -67,6 +73,16 @@ class Flags:
     def key(self) -> tuple[bool, ...]:
         """What a compiled pattern depends on."""
         return (self.fold, self.literal, self.spaced, self.newline_anchors, self.newline_stops)
+
+
+def _no_global(caller: str) -> SqlError:
+    if not caller:
+        return SqlError("22023", 'invalid regular expression option: "g"')
+    return SqlError(
+        "22023",
+        f'{caller}() does not support the "global" option',
+        hint="Use the regexp_matches function instead." if caller == "regexp_match" else None,
+    )
 
 
 def invalid_pattern(reason: str) -> SqlError:
@@ -105,6 +121,17 @@ def _code_of(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 256 else str(re2.escape(chr(code)))
 
 
+_COLLATING: Final = {
+    "hyphen": "-", "hyphen-minus": "-", "space": " ", "tab": "\t", "newline": "\n",
+    "full-stop": ".", "period": ".", "comma": ",", "slash": "/", "colon": ":", "semicolon": ";",
+    "left-square-bracket": "[", "right-square-bracket": "]", "circumflex": "^",
+    "dollar-sign": "$", "asterisk": "*", "plus-sign": "+", "question-mark": "?", "zero": "0",
+    "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "underscore": "_", "quotation-mark": '"', "apostrophe": "'",
+}  # fmt: skip
+_EMBEDDED: Final = re.compile(r"\(\?([a-z]+)\)")
+
+
 def translate_pattern(pattern: str, *, spaced: bool) -> str:
     """PostgreSQL's escapes as RE2 and `regex` spell them; director prefixes are taken off."""
     if pattern.startswith("***="):
@@ -128,6 +155,16 @@ def translate_pattern(pattern: str, *, spaced: bool) -> str:
                 out.append(_CLASS_ESCAPES[letter].removeprefix("[").removesuffix("]"))
             else:
                 out.append(_CLASS_ESCAPES.get(letter, "\\" + letter))
+        elif in_class and char == "[" and pattern[at : at + 1] in (".", "="):
+            # a collating element or an equivalence class: the character itself
+            mark = pattern[at]
+            end = pattern.find(mark + "]", at + 1)
+            name = pattern[at + 1 : end] if end >= 0 else ""
+            element = _COLLATING.get(name, name)
+            if len(element) != 1:
+                raise invalid_pattern("invalid collating element")
+            out.append("\\" + element if not element.isalnum() else element)
+            at = end + 2
         elif in_class:
             out.append("\\[" if char == "[" and pattern[at : at + 1] not in ":.=" else char)
             if char == "[" and pattern[at : at + 1] == ":":
@@ -162,19 +199,35 @@ def translate_pattern(pattern: str, *, spaced: bool) -> str:
 
 
 class Pattern:
-    """One compiled pattern. `search(text, at)` gives (start, end, groups) or None."""
+    """One compiled pattern. `search(text, at)` gives (start, end, groups) or None.
 
-    __slots__ = ("_compiled", "_timed", "groups")
+    A pattern with a lazy quantifier has two programs: PostgreSQL decides first how much the whole
+    takes (the shortest or the longest, as its first quantifier prefers), then what its parts do.
+    """
+
+    __slots__ = ("_compiled", "_span", "_timed", "groups")
 
     def __init__(self, source: str, flags: Flags) -> None:
+        embedded = _EMBEDDED.match(source)
+        if embedded is not None and not flags.literal:
+            flags.take(embedded[1])
+            source = source[embedded.end() :]
         text = (
             re2.escape(source) if flags.literal else translate_pattern(source, spaced=flags.spaced)
         )
+        self._span: Any = None
         self._compiled, self._timed = _compile(text, flags)
+        if not self._timed and _LAZY.search(text) is not None:
+            self._span = _span_program(text, flags)
         self.groups: int = self._compiled.groups
 
     def search(self, text: str, at: int = 0) -> Any:
         """The first match from character `at`; 57014 past the time limit."""
+        if self._span is not None:
+            span = self._span.search(text, at)
+            if span is None:
+                return None
+            return self._compiled.fullmatch(text, span.start(), span.end()) or span
         if not self._timed:
             return self._compiled.search(text, at)
         try:
@@ -186,14 +239,42 @@ class Pattern:
 
 
 _LAZY: Final = re.compile(r"[*+?}]\?")
+_PIECE: Final = re.compile(
+    r"\\.|\[\^?\]?(?:\[[:.=].*?[:.=]\]|\\.|[^\]])*\]|\(\?[a-zA-Z]*:?"
+    r"|(?P<quantifier>[*+?]|\{\d+(?:,\d*)?\})(?P<lazy>\??)|.",
+    re.DOTALL,
+)
 
 
-def _compile(text: str, flags: Flags) -> tuple[Any, bool]:
+def _span_program(text: str, flags: Flags) -> Any:
+    """What tells how far a match goes: all quantifiers lazy where the first one is."""
+    pieces = list(_PIECE.finditer(text))
+    first = next((piece for piece in pieces if piece["quantifier"]), None)
+    shortest = first is not None and bool(first["lazy"])
+    mark = "?" if shortest else ""
+    plain = "".join(
+        piece["quantifier"] + mark if piece["quantifier"] else piece[0] for piece in pieces
+    )
+    options = _options(flags)
+    options.longest_match = not shortest
+    prefix = "(?m)" if flags.newline_anchors else ""
+    try:
+        return re2.compile(prefix + plain, options)
+    except re2.error:
+        return None
+
+
+def _options(flags: Flags) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _RE2_BYTES_MAX
     options.case_sensitive = not flags.fold
     options.dot_nl = not flags.newline_stops
+    return options
+
+
+def _compile(text: str, flags: Flags) -> tuple[Any, bool]:
+    options = _options(flags)
     # POSIX: of the matches at one place the longest, unless the pattern prefers the shortest.
     options.longest_match = _LAZY.search(text) is None
     prefix = "(?m)" if flags.newline_anchors else ""
@@ -236,14 +317,21 @@ def _message(error: Exception) -> str:
 
 
 @lru_cache(maxsize=_CACHED)
-def _cached(source: str, letters: str, allow_global: bool) -> tuple[Pattern, Flags]:  # noqa: FBT001
-    flags = Flags(letters, allow_global=allow_global)
+def _cached(
+    source: str,
+    letters: str,
+    allow_global: bool,  # noqa: FBT001
+    caller: str,
+) -> tuple[Pattern, Flags]:
+    flags = Flags(letters, allow_global=allow_global, caller=caller)
     return Pattern(source, flags), flags
 
 
-def compiled(source: str, letters: str = "", *, allow_global: bool = False) -> Pattern:
+def compiled(
+    source: str, letters: str = "", *, allow_global: bool = False, caller: str = ""
+) -> Pattern:
     """A pattern under flag letters; 2201B, 22023."""
-    return _cached(source, letters, allow_global)[0]
+    return _cached(source, letters, allow_global, caller)[0]
 
 
 @forms.helper
@@ -275,7 +363,7 @@ forms.templates(
 @forms.function("regexp_like(text,text)", "regexp_like(text,text,text)")
 def regexp_like(text: str, pattern: str, letters: str = "") -> bool:
     """Whether the pattern occurs; 2201B, 22023."""
-    return compiled(pattern, letters).search(text) is not None
+    return compiled(pattern, letters, caller="regexp_like").search(text) is not None
 
 
 # ------------------------------------------------------------ replacing
@@ -340,7 +428,7 @@ def regexp_replace(text: str, pattern: str, template: str, letters: str = "") ->
             hint="If you meant to use regexp_replace() with a start parameter, cast the fourth "
             "argument to integer explicitly.",
         )
-    found, flags = _cached(pattern, letters, True)
+    found, flags = _cached(pattern, letters, True, "")
     return replace_matches(text, found, template, nth=0 if flags.everywhere else 1)
 
 
@@ -355,7 +443,8 @@ def regexp_replace_from(
     """The nth match from character `start` (0: every one) replaced; 2201B, 22023."""
     check_positive("start", start)
     check_not_negative("n", nth)
-    return replace_matches(text, compiled(pattern, letters), template, start=start, nth=nth)
+    wanted = compiled(pattern, letters, allow_global=True)
+    return replace_matches(text, wanted, template, start=start, nth=nth)
 
 
 def check_positive(name: str, value: int) -> None:
@@ -394,7 +483,8 @@ def substring_similar(text: str, pattern: str, escape: str) -> str | None:
 def regexp_count(text: str, pattern: str, start: int = 1, letters: str = "") -> int:
     """How many matches from character `start`; 2201B, 22023."""
     check_positive("start", start)
-    return sum(1 for _ in find_all(compiled(pattern, letters), text, start - 1))
+    wanted = compiled(pattern, letters, caller="regexp_count")
+    return sum(1 for _ in find_all(wanted, text, start - 1))
 
 
 def _nth_match(text: str, pattern: Pattern, start: int, nth: int) -> Any:
@@ -418,7 +508,7 @@ def regexp_substr(
     check_positive("start", start)
     check_positive("n", nth)
     check_not_negative("subexpr", group)
-    wanted = compiled(pattern, letters)
+    wanted = compiled(pattern, letters, caller="regexp_substr")
     found = _nth_match(text, wanted, start, nth) if group <= wanted.groups else None
     return None if found is None else found.group(group)
 
@@ -446,7 +536,7 @@ def regexp_instr(
     if end not in (0, 1):
         raise SqlError("22023", f'invalid value for parameter "endoption": {end}')
     check_not_negative("subexpr", group)
-    wanted = compiled(pattern, letters)
+    wanted = compiled(pattern, letters, caller="regexp_instr")
     found = _nth_match(text, wanted, start, nth) if group <= wanted.groups else None
     if found is None or found.start(group) < 0:
         return 0
@@ -457,14 +547,14 @@ def regexp_instr(
 @forms.function("regexp_split_to_table(text,text)", "regexp_split_to_table(text,text,text)")
 def regexp_split_to_table(text: str, pattern: str, letters: str = "") -> Iterator[str]:
     """The parts between matches, as rows."""
-    return iter(split_by(text, pattern, letters))
+    return iter(split_by(text, pattern, letters, "regexp_split_to_table"))
 
 
-def split_by(text: str, pattern: str, letters: str = "") -> list[str]:
+def split_by(text: str, pattern: str, letters: str = "", caller: str = "") -> list[str]:
     """The parts between matches; empty matches at the ends and after a match split nothing."""
     parts = []
     at = 0
-    for found in find_all(compiled(pattern, letters), text):
+    for found in find_all(compiled(pattern, letters, caller=caller), text):
         start, end = found.span()
         if start == end and start in (at, len(text)):
             continue

@@ -149,6 +149,8 @@ class QueryReader:
                 raise reader.wrong()
             reader.at += 1
             return query
+        if not char:
+            raise SqlError("42601", f'no operand in tsquery: "{reader.text}"')
         word = reader.word()
         if word is None:
             raise reader.wrong()

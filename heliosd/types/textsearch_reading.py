@@ -109,7 +109,7 @@ def web_query(config: int, text: str, ctx: EvalContext) -> TsQuery:
 
 
 _SPACE: Final = " \t\n\v\f\r"
-_OPERATORS: Final = "!&|()"
+_OPERATORS: Final = "!&|()<"
 
 
 class _WebReader:

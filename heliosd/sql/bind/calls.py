@@ -21,6 +21,7 @@ from heliosd.sql.bind.coerce import (
     settle,
 )
 from heliosd.sql.bind.constructors import range_constructors
+from heliosd.sql.bind.hypothetical import counted, is_hypothetical
 from heliosd.sql.bind.names import bind_field, find_rel
 from heliosd.sql.bind.resolve import (
     ANY,
@@ -57,6 +58,8 @@ def bind_call(level: Level, tree: FunctionCall) -> Expr:
     name = tree.name[-1]
     trees = tree.arguments
     _check_schema(level, tree)
+    if is_hypothetical(tree):
+        return level.expression(counted(tree))
     if any(isinstance(each, NamedArgument) for each in trees):
         return _bind_named(level, tree, name)
     arguments = [_argument(level, each) for each in trees]
