@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PartKind = Literal[
     "object", "column", "constraint", "default", "index", "attribute", "domain constraint",
-    "type default", "policy",
+    "type default", "type", "policy",
 ]  # fmt: skip
 
 
@@ -103,14 +103,17 @@ class _Walk:
         """Goes anyway: by itself, or with the object or column that it belongs to."""
         if part in self.seen or part in self.roots:
             return True
-        if part.kind == "object":
+        if part.kind in ("object", "type"):
             return False
         whole = Part("object", part.oid)
         return whole in self.seen or whole in self.roots
 
 
+_AGED_AS_OWNER: Final = frozenset({"object", "column", "default", "attribute", "type default"})
+
+
 def _age(part: Part) -> int:
-    return part.oid if part.kind in ("object", "column", "default") else part.sub
+    return part.oid if part.kind in _AGED_AS_OWNER else part.sub
 
 
 def direct_dependents(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
@@ -125,6 +128,8 @@ def direct_dependents(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool
             constraint = table.constraint_by_oid(part.sub)
             if constraint is not None and constraint.index and constraint.kind != "f":
                 yield Part("index", table.oid, constraint.index), True
+        case "type":
+            yield from _holding(catalog, part.sub, part.oid)
         case "attribute":
             for dependent in catalog.dependents(part.oid):
                 matches = Reference(part.oid, part.sub)
@@ -152,25 +157,42 @@ def _of_object(catalog: Catalog, part: Part) -> Iterator[tuple[Part, bool]]:
                 for key in other.foreign_keys:
                     if key.referenced_table == obj.oid:
                         yield Part("constraint", other.oid, key.oid), False
-    parts = {part.oid, *_type_parts(obj)}
-    seen: set[Part] = set()
-    for oid in sorted(parts):
-        for dependent in catalog.dependents(oid):
-            if dependent.oid == part.oid:
-                continue
-            for each, automatic in _holders(dependent, lambda r: r.oid in parts):
-                if each not in seen:
-                    seen.add(each)
-                    yield each, automatic
+    for oid in _type_parts(obj):
+        yield Part("type", part.oid, oid), True
+    yield from _holding(catalog, part.oid, part.oid)
 
 
-def _type_parts(obj: CatalogObject | None) -> tuple[int, ...]:
-    """The types that come with a type or a relation: its array, its rows."""
-    if isinstance(obj, TypeObject):
-        return (obj.array_oid,) if obj.array_oid else ()
-    if isinstance(obj, ColumnedRelation) and obj.row_type:
-        return (obj.row_type, obj.row_array) if obj.row_array else (obj.row_type,)
-    return ()
+def _type_parts(obj: CatalogObject | None) -> Iterator[int]:
+    """The types that come with a type or a relation: its array, its rows, arrays of those."""
+    if isinstance(obj, TypeObject) and obj.array_oid:
+        yield obj.array_oid
+    elif isinstance(obj, ColumnedRelation) and obj.row_type:
+        yield obj.row_type
+        if obj.row_array:
+            yield obj.row_array
+
+
+def _holding(catalog: Catalog, oid: int, owner: int) -> Iterator[tuple[Part, bool]]:
+    """What holds a reference to `oid`, that rests in `owner`: a column alone, not what goes with
+    the column anyway."""
+    for dependent in catalog.dependents(oid):
+        if dependent.oid == owner:
+            continue
+        found = list(_holders(dependent, lambda r: r.oid == oid))
+        columns = {each.sub for each, _ in found if each.kind == "column"}
+        for each, automatic in found:
+            if not _goes_with(catalog, each, columns):
+                yield each, automatic
+
+
+def _goes_with(catalog: Catalog, part: Part, columns: set[int]) -> bool:
+    """A default or a constraint of a column that goes."""
+    if part.kind == "default":
+        return part.sub in columns
+    if part.kind == "constraint":
+        constraint = catalog.table(part.oid).constraint_by_oid(part.sub)
+        return constraint is not None and bool(columns.intersection(constraint.columns))
+    return False
 
 
 def _goes_with_table(catalog: Catalog, member: CatalogObject, schema: int) -> bool:
@@ -284,6 +306,8 @@ def describe(catalog: Catalog, part: Part, path: tuple[int, ...]) -> str:
     if part.kind == "object":
         return describe_object(catalog, catalog.by_oid(part.oid), path)
     made = catalog.by_oid(part.oid)
+    if part.kind == "type":
+        return _describe_type(catalog, made, part, path)
     if isinstance(made, TypeObject):
         return _describe_in_type(catalog, made, part, path)
     table = catalog.table(part.oid)
@@ -312,6 +336,15 @@ def _describe_in_type(catalog: Catalog, made: TypeObject, part: Part, path: tupl
         name = next((c.name for c in made.constraints if c.oid == part.sub), "")
         return f"constraint {name} on domain {owner.removeprefix('type ')}"
     return f"default for {owner}"
+
+
+def _describe_type(
+    catalog: Catalog, owner: CatalogObject | None, part: Part, path: tuple[int, ...]
+) -> str:
+    """The array type of a type, a table's row type."""
+    name = describe_object(catalog, owner, path).split(" ", 1)[1]
+    is_array = part.sub != getattr(owner, "row_type", 0)
+    return f"type {name}[]" if is_array else f"type {name}"
 
 
 def describe_object(catalog: Catalog, obj: CatalogObject | None, path: tuple[int, ...]) -> str:

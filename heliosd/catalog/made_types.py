@@ -174,10 +174,7 @@ class SessionTypes(Mapping[int, SqlType]):
         )
 
     def _enum(self, made: TypeObject) -> SqlType:
-        committed = self._catalog.shared.state.objects.get(made.oid)
-        usable = None
-        if isinstance(committed, TypeObject) and committed is not made:
-            usable = {oid for oid, _ in committed.labels}
+        usable = self._usable_labels(made)
         orders = made.label_orders or tuple(float(n + 1) for n in range(len(made.labels)))
         labels = [
             EnumLabel(oid, label, order, usable is None or oid in usable)
@@ -194,6 +191,23 @@ class SessionTypes(Mapping[int, SqlType]):
             sql_name=self._shown(made.name),
             uses=((made.oid, version),) if version >= 0 else ((made.oid, made.version), (0, -1)),
         )
+
+    def _usable_labels(self, made: TypeObject) -> set[int] | None:
+        """The labels that are committed, or that the type was created with; None: all."""
+        first: CatalogObject | None = self._catalog.shared.state.objects.get(made.oid)
+        overlay = self._catalog.overlay
+        if first is None and overlay is not None:
+            first = next(
+                (
+                    after
+                    for before, after in overlay.log
+                    if before is None and after is not None and after.oid == made.oid
+                ),
+                None,
+            )
+        if not isinstance(first, TypeObject) or first is made:
+            return None
+        return {oid for oid, _ in first.labels}
 
     def _domain(self, made: TypeObject) -> SqlType | None:
         base = self.get(made.base_type)

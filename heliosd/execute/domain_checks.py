@@ -17,6 +17,7 @@ from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree.expressions import ColumnRef, ParameterRef
 from heliosd.sql.tree.query import ResultTarget, Select
 from heliosd.types.domain import base_of
+from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
@@ -33,9 +34,9 @@ class PreparedCheck:
 
 @dataclass(frozen=True, slots=True)
 class PreparedDomain:
-    """All constraints of a domain as it was at one version."""
+    """All constraints of a domain and of those under it, as they were: the innermost first."""
 
-    domain: TypeObject
+    domains: tuple[TypeObject, ...]
     checks: tuple[PreparedCheck, ...]
 
 
@@ -49,22 +50,21 @@ class DomainChecks:
         self._prepared: dict[int, PreparedDomain] = {}
 
     def check(self, oid: int, value: Any) -> Any:
-        """The value, when the domain with this oid allows it (its base's constraints aside)."""
-        domain = self._session.catalog.by_oid(oid)
-        if not isinstance(domain, TypeObject):
-            raise SqlError("XX000", f"cache lookup failed for type {oid}")
-        if value is None and domain.not_null:
+        """The value, when the domain with this oid allows it, and every domain under it."""
+        domains = self._chain(oid)
+        domain = domains[0]
+        if value is None and any(each.not_null for each in domains):
             raise SqlError(
                 "23502",
                 f"domain {domain.name} does not allow null values",
                 schema=self._session.catalog.schema_name(domain.schema),
                 datatype=domain.name,
             )
-        if not domain.constraints:
+        if not any(each.constraints for each in domains):
             return value
         known = self._prepared.get(oid)
-        if known is None or known.domain is not domain or not self._current(known):
-            known = self._prepared[oid] = self._prepare(domain)
+        if known is None or not self._current(known, domains):
+            known = self._prepared[oid] = self._prepare(domains)
         for check in known.checks:
             if self.test(check.program, value) is False:
                 raise SqlError(
@@ -77,18 +77,38 @@ class DomainChecks:
                 )
         return value
 
-    def _current(self, known: PreparedDomain) -> bool:
+    def _chain(self, oid: int) -> tuple[TypeObject, ...]:
+        """The domain and those that it is over."""
+        by_oid = self._session.catalog.by_oid
+        found = by_oid(oid)
+        if not isinstance(found, TypeObject):
+            raise SqlError("XX000", f"cache lookup failed for type {oid}")
+        chain = [found]
+        while found.base_type >= FIRST_NORMAL_OID:
+            under = by_oid(found.base_type)
+            if not isinstance(under, TypeObject) or under.kind != "d":
+                break
+            found = under
+            chain.append(found)
+        return tuple(chain)
+
+    def _current(self, known: PreparedDomain, domains: tuple[TypeObject, ...]) -> bool:
+        if len(domains) != len(known.domains) or any(
+            now is not then for now, then in zip(domains, known.domains, strict=True)
+        ):
+            return False
         return all(
             self._session.catalog.is_current(check.program.dependencies) for check in known.checks
         )
 
-    def _prepare(self, domain: TypeObject) -> PreparedDomain:
+    def _prepare(self, domains: tuple[TypeObject, ...]) -> PreparedDomain:
         checks = [
             PreparedCheck(c, self.prepare(domain, c.expression))
+            for domain in reversed(domains)
             for c in sorted(domain.constraints, key=lambda c: c.name)
             if c.expression is not None
         ]
-        return PreparedDomain(domain, tuple(checks))
+        return PreparedDomain(domains, tuple(checks))
 
     def prepare(self, domain: TypeObject, text: str) -> Program:
         """`SELECT check` with the value as its parameter."""

@@ -17,6 +17,7 @@ from helios_protocol.encode import DATA_ROW, NULL_VALUE, encode
 from helios_protocol.text import UTF8, TextCodec
 from heliosd.errors import PROTOCOL_VIOLATION, UNDEFINED_FUNCTION, SqlError, not_supported
 from heliosd.execute.program import ResultColumn, Row
+from heliosd.types.domain import base_of
 from heliosd.types.registry import EvalContext, SqlType, TypeRegistry, Value
 
 TEXT: Final = 0
@@ -67,14 +68,20 @@ def row_description(
     described = []
     for column, form in zip(columns, formats, strict=True):
         known = types.by_oid.get(column.type_oid)
+        type_oid, modifier = column.type_oid, column.type_modifier
+        if known is not None and known.is_domain:
+            # Clients are told of the type under a domain, as PostgreSQL tells them.
+            modifier = known.typmod
+            known = base_of(known)
+            type_oid = known.oid
         described.append(
             m.ColumnDescription(
                 column.name,
                 column.table_oid,
                 column.column_number,
-                column.type_oid,
+                type_oid,
                 known.size if known is not None else -1,
-                column.type_modifier,
+                modifier,
                 form,
             )
         )

@@ -18,8 +18,11 @@ def make_domain_type(
     sql_name: str,
     uses: tuple[tuple[int, int], ...],
 ) -> SqlType:
-    """The domain over `base` (perhaps a domain itself); its input functions check."""
-    fit = base.apply_typmod if typmod >= 0 else None
+    """The domain over `base` (perhaps a domain itself); its input functions check everything."""
+    whole, plain = base, base_of(base)
+    while typmod < 0 and whole.is_domain and whole.base is not None:
+        typmod, whole = whole.typmod, whole.base
+    fit = plain.apply_typmod if typmod >= 0 else None
 
     def checked(value: Value, ctx: EvalContext) -> Value:
         if fit is not None:
@@ -27,15 +30,15 @@ def make_domain_type(
         return ctx.check_domain(oid, value)
 
     def read(text: str, _typmod: int, ctx: EvalContext) -> Value:
-        return checked(base.input(text, typmod, ctx), ctx)
+        return checked(plain.input(text, typmod, ctx), ctx)
 
-    accept = base.receive
+    accept = plain.receive
 
     def receive(data: bytes, _typmod: int, ctx: EvalContext) -> Value:
         assert accept is not None
         return checked(accept(data, typmod, ctx), ctx)
 
-    stored = base.stored(typmod) if base.stored is not None and typmod >= 0 else None
+    stored = plain.stored(typmod) if plain.stored is not None and typmod >= 0 else None
     return replace(
         base,
         name=name,

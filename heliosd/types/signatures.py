@@ -70,7 +70,7 @@ def type_name(oid: int, ctx: EvalContext) -> str | None:
     name = _types_by_oid().get(oid)
     if name is not None:
         fact = type_facts()[name]
-        if fact.category == "A" and fact.element:
+        if fact.element and (fact.category == "A" or fact.name == "_record"):
             return f"{type_name(fact.element, ctx)}[]"
         return '"any"' if name == "any" else SQL_NAMES.get(name, name)
     found = ctx.catalog.find_name("type", oid)

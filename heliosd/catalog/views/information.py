@@ -130,7 +130,8 @@ def _column(ctx: ViewContext, relation: ColumnedRelation, schema: str, column: C
     text = None
     if column.default is not None:
         text = ctx.evaluation.catalog.definition("expression", column.default_oid)
-    data_type, type_schema, type_name = _type_names(ctx, column.type_oid)
+    under = _under_domain(ctx, column.type_oid, column.typmod)
+    data_type, type_schema, type_name = _type_names(ctx, under[0])
     collation: tuple[str | None, ...] = (None, None, None)
     if column.collation not in (0, 100):
         names = ctx.evaluation.catalog.find_name("collation", column.collation)
@@ -139,9 +140,9 @@ def _column(ctx: ViewContext, relation: ColumnedRelation, schema: str, column: C
     return (
         database, schema, relation.name, column.name, column.attnum,
         None if column.generated else text, yes_no(not column.not_null), data_type,
-        *_sizes(column.type_oid, column.typmod), None, None, None, None, None, *collation,
-        None, None, None, database, type_schema, type_name, None, None, None, None,
-        str(column.attnum), "NO", yes_no(bool(column.identity)), *_identity(ctx, relation, column),
+        *_sizes(*under), None, None, None, None, None, *collation,
+        *_domain_names(ctx, column.type_oid), database, type_schema, type_name,
+        None, None, None, None, str(column.attnum), "NO", yes_no(bool(column.identity)), *_identity(ctx, relation, column),
         "ALWAYS" if column.generated else "NEVER", text if column.generated else None,
         yes_no(isinstance(relation, Table)),
     )  # fmt: skip
@@ -150,12 +151,48 @@ def _column(ctx: ViewContext, relation: ColumnedRelation, schema: str, column: C
 def _type_names(ctx: ViewContext, oid: int) -> tuple[str, str, str]:
     """(data_type, udt_schema, udt_name)."""
     known = ctx.catalog.types.by_oid.get(oid)
-    if known is not None:
-        return ("ARRAY" if known.is_array else known.display), "pg_catalog", known.name
+    if known is None:
+        return "USER-DEFINED", "", ""
+    schema = ctx.catalog.type_schema(oid)
+    if known.is_array:
+        return "ARRAY", schema, known.name
+    return ("USER-DEFINED" if known.uses else known.display), schema, known.name
+
+
+def _domain_names(ctx: ViewContext, oid: int) -> tuple[str | None, str | None, str | None]:
+    """(catalog, schema, name) of a column's domain."""
     made = ctx.catalog.by_oid(oid)
-    if isinstance(made, TypeObject):
-        return "USER-DEFINED", ctx.catalog.schema_name(made.schema), made.name
-    return "USER-DEFINED", "", ""
+    if not isinstance(made, TypeObject) or made.kind != "d":
+        return None, None, None
+    return ctx.catalog.database.name, ctx.catalog.schema_name(made.schema), made.name
+
+
+def _under_domain(ctx: ViewContext, oid: int, typmod: int) -> tuple[int, int]:
+    """(type, modifier) that a domain is over, one level down; of any other type itself."""
+    made = ctx.catalog.by_oid(oid)
+    if isinstance(made, TypeObject) and made.kind == "d":
+        return made.base_type, made.typmod
+    return oid, typmod
+
+
+@catalog_view("domains")
+def domains(ctx: ViewContext) -> Iterator[Row]:
+    database = ctx.catalog.database.name
+    for made in ctx.catalog.objects(TypeObject):
+        if made.kind != "d":
+            continue
+        data_type, type_schema, type_name = _type_names(ctx, made.base_type)
+        length, octets, precision, radix, scale, fraction = _sizes(made.base_type, made.typmod)
+        collation: tuple[str | None, ...] = (None, None, None)
+        if made.collation not in (0, 100):
+            names = ctx.evaluation.catalog.find_name("collation", made.collation)
+            if names is not None:
+                collation = (database, *names)
+        yield (
+            database, ctx.catalog.schema_name(made.schema), made.name, data_type, length, octets,
+            None, None, None, *collation, precision, radix, scale, fraction, None, None,
+            made.default, database, type_schema, type_name, None, None, None, None, "1",
+        )  # fmt: skip
 
 
 def _sizes(oid: int, typmod: int) -> tuple[int | None, ...]:

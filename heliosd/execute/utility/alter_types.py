@@ -31,6 +31,7 @@ from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import DropBehavior
 from heliosd.sql.tree.routine import AlterDomain, AlterDomainKind, AlterEnum
+from heliosd.types.oids import FIRST_NORMAL_OID
 from heliosd.types.registry import CastContext
 
 if TYPE_CHECKING:
@@ -47,9 +48,14 @@ def owned_type(
     session: SessionServices, parts: tuple[str, ...], *, kind: str = "", position: int = 0
 ) -> TypeObject:
     """A type that the role owns, locked. `kind` "e", "d", "c": 42809 for another."""
+    words = {"e": "an enum", "d": "a domain", "c": "a composite type", "": ""}[kind]
+    if kind == "d":
+        schema = parts[-2] if len(parts) > 1 else None
+        oid = session.catalog.type_oid(schema, parts[-1], session.search_path.schemas)
+        if oid is not None and oid < FIRST_NORMAL_OID:
+            raise SqlError("42809", f"{session.catalog.types.type(oid).display} is not {words}")
     found = find_type(session, parts, position)
     if kind and found.kind != kind:
-        words = {"e": "an enum", "d": "a domain", "c": "a composite type"}[kind]
         raise SqlError("42809", f"{'.'.join(parts)} is not {words}")
     require_owner(session, found)
     lock_object(session, found.oid, TableLockMode.ACCESS_EXCLUSIVE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from heliosd.catalog.objects import Column, Reference, SystemView, TypeObject
-from heliosd.errors import SqlError
 from heliosd.execute.utility.describe import canonical_names
 from heliosd.execute.utility.stored_text import bind_default, references_of
 from heliosd.sql.bind.coerce import to_boolean
@@ -25,16 +24,7 @@ def bind_domain_check(
     """CHECK (... VALUE ...): a boolean, as canonical text."""
     scope = session.bind_scope()
     stand_in = _value_relation(session, domain)
-    try:
-        expression, state = bind_table_expression(tree, stand_in, scope, "check constraints")
-    except SqlError as error:
-        if error.sqlstate in ("42703", "42P01") and "column" in error.message:
-            raise SqlError(
-                "42P10",
-                "cannot use table references in domain check constraint",
-                position=error.position,
-            ) from error
-        raise
+    expression, state = bind_table_expression(tree, stand_in, scope, "check constraints")
     condition = to_boolean(state, expression, "CHECK", tree)
     references, _ = references_of(scope, condition, stand_in)
     text = canonical_names(scope).domain_check(condition)

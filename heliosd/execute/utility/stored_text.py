@@ -29,7 +29,7 @@ from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_table_expression
 from heliosd.sql.bound import Cast, Const, Expr, FieldSelect, SessionValue, Var, WholeRow
 from heliosd.sql.bound.queries import Select, SetOperation, Values
-from heliosd.sql.bound.walk import walk
+from heliosd.sql.bound.walk import all_nodes, query_expressions, walk
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import ColumnRef
@@ -282,8 +282,7 @@ def _nodes(tree: Any) -> Iterator[Any]:
 def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
     """A view's query as it rests, and what it reads."""
     scope = session.bind_scope()
-    with scope.catalog.made_types.watching() as used_types:
-        bound = bind_statement(tree, scope)
+    bound = bind_statement(tree, scope)
     if bound.parameter_types:
         raise SqlError("42P02", "there is no parameter $1")
     references: dict[Reference, None] = {}
@@ -300,9 +299,11 @@ def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
         references[Reference(need.oid)] = None
         for slot in need.columns or ():
             references[Reference(need.oid, slot + 1)] = None
-    for oid in used_types:
-        if scope.catalog.of_kind(TypeObject, oid) is not None:
-            references[Reference(oid)] = None
+    for top in query_expressions(bound.statement):
+        for node in all_nodes(top):
+            used = type_reference(scope.catalog, getattr(node, "type", 0))
+            if used is not None and not isinstance(node, Var | WholeRow):
+                references[used] = None
     columns = tuple(
         ResultColumn(column.name, column.type, column.typmod) for column in bound.columns
     )

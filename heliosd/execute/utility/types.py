@@ -249,14 +249,9 @@ def new_type_schema(
     schema = creation_schema(session, name)
     found = session.catalog.type_oid(schema.name, name.name, ())
     if found is not None:
-        made = session.catalog.by_oid(found)
-        relation = session.catalog.owner_of_part(found)
-        is_relation = isinstance(relation, ColumnedRelation) or (
-            isinstance(made, TypeObject) and made.kind == "c"
-        )
-        if composite and is_relation:
-            raise SqlError("42P07", f'relation "{name.name}" already exists')
         raise SqlError("42710", f'type "{name.name}" already exists')
+    if composite and session.catalog.relation_in(schema.oid, name.name) is not None:
+        raise SqlError("42P07", f'relation "{name.name}" already exists')
     return schema
 
 

@@ -38,6 +38,7 @@ from heliosd.sql.bound import (
     ArrayConstructor,
     Call,
     CallForm,
+    Const,
     Expr,
     Privilege,
     SetReturningCall,
@@ -307,6 +308,9 @@ def make_call(
     if isinstance(function, SqlFunction) and function.oid >= FIRST_NORMAL_OID:
         _check_kind(level, tree, function, inputs)
         function = _actual_columns(level, function, declared, [a.type for a in inputs])
+    special = _typed_special(level, tree, function, inputs, types, result, declared)
+    if special is not None:
+        return special
     if result == ANYARRAY and function.result == ANYARRAY:
         shown = next((i.type for i in inputs if not state.resolver.array_over(i.type)), 0)
         raise SqlError(
@@ -375,6 +379,57 @@ def _actual_columns(
         actual = level.state.resolver.instantiate(declared, inputs, oid)
         columns.append((name, oid if actual is None else actual[1]))
     return replace(function, columns=tuple(columns))
+
+
+def _typed_special(
+    level: Level,
+    tree: FunctionCall,
+    function: AnyFunction,
+    inputs: Sequence[Expr],
+    types: Sequence[int],
+    result: int,
+    declared: Sequence[int],
+) -> Expr | None:
+    """What must be decided by the arguments' types before they are converted: refusals (42804),
+    and the functions that ask for a type or a collation."""
+    if any(t == UNKNOWN and d in POLYMORPHIC for t, d in zip(types, declared, strict=True)):
+        raise SqlError(
+            "42804",
+            "could not determine polymorphic type because input has type unknown",
+            position=tree.position,
+        )
+    if tree.variadic and function.variadic == ANY:
+        last = inputs[-1].type
+        if last != UNKNOWN and not level.state.type(last).element:
+            raise SqlError(
+                "42804",
+                "VARIADIC argument must be an array",
+                position=location(tree.arguments[-1]),
+            )
+    if function.oid == COLLATION_FOR:
+        return _collation_name(level, inputs[0], result, tree)
+    if function.oid == TYPE_OF and inputs[0].type == UNKNOWN:
+        return Const(UNKNOWN, result)
+    return None
+
+
+COLLATION_FOR: Final = 3162
+TYPE_OF: Final = 1619
+
+
+def _collation_name(level: Level, argument: Expr, result: int, tree: FunctionCall) -> Expr:
+    """`COLLATION FOR (x)`: quoted, NULL where there is none; 42804 for a type without one."""
+    if argument.type == UNKNOWN:
+        return Const(None, result)
+    kind = level.state.type(argument.type)
+    if not kind.collatable:
+        raise SqlError(
+            "42804",
+            f"collations are not supported by type {level.state.type_name(kind.oid)}",
+            position=tree.position,
+        )
+    found = level.state.scope.context.catalog.find_name("collation", argument.collation)
+    return Const(None if found is None else f'"{found[1]}"', result, -1, 100)
 
 
 def _need_execute(level: Level, function: AnyFunction) -> None:

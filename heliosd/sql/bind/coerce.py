@@ -24,6 +24,7 @@ from heliosd.sql.bound import (
     Var,
     WholeRow,
 )
+from heliosd.types.domain import base_of
 from heliosd.types.oids import FIRST_NORMAL_OID
 from heliosd.types.registry import CastContext
 
@@ -123,10 +124,9 @@ def _to_domain(
     state: BindState, expression: Expr, kind: SqlType, form: CastForm, position: int
 ) -> Expr | None:
     """`expression` as the domain's base type, then checked: NULL too."""
-    assert kind.base is not None
     if isinstance(expression, Param) and expression.type == UNKNOWN:
         return state.decide_parameter(expression.number, kind.oid, position)
-    found = coerce(state, expression, kind.base.oid, kind.typmod, form, position)
+    found = coerce(state, expression, base_of(kind).oid, kind.typmod, form, position)
     if found is None:
         return None
     return Cast(
@@ -375,10 +375,29 @@ def input_collation(arguments: Sequence[Expr]) -> int:
         if not collation:
             continue
         if isinstance(argument, Collate):
+            _one_explicit(arguments)
             return collation
         if chosen in (0, 100) or (collation != 100 and isinstance(argument, Var)):
             chosen = collation
     return chosen
+
+
+def _one_explicit(arguments: Sequence[Expr]) -> None:
+    """42P21 for two COLLATE clauses that differ."""
+    explicit = list(
+        dict.fromkeys(each.collation for each in arguments if isinstance(each, Collate))
+    )
+    if len(explicit) > 1:
+        first, second = (COLLATION_NAMES.get(each, "?") for each in explicit[:2])
+        raise SqlError(
+            "42P21",
+            f'collation mismatch between explicit collations "{first}" and "{second}"',
+        )
+
+
+COLLATION_NAMES: Final = {
+    100: "default", 950: "C", 951: "POSIX", 12446: "ucs_basic", 12447: "C.UTF-8", 12448: "C.utf8",
+}  # fmt: skip
 
 
 def location(tree: Node) -> int:

@@ -195,7 +195,7 @@ def _null_if(level: Level, tree: tree_expressions.NullIf) -> Expr:
     assert isinstance(call.target, SqlOperator)
     if call.type != BOOL:
         raise SqlError("42804", "NULLIF requires = operator to yield boolean")
-    kept = call.arguments[0] if left.type == UNKNOWN else left
+    kept = call.arguments[0]
     return NullIf(
         kept,
         call.arguments[0],

@@ -49,6 +49,7 @@ from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import FunctionCall
+from heliosd.types.domain import base_of
 from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
@@ -398,7 +399,11 @@ def _bind_function(level: Level, tree: tree_query.RangeFunction) -> tuple[FromIt
     rel = FunctionRel(
         number, alias, tuple(columns), functions, tuple(widths), tree.ordinality, lateral
     )
-    return rel, columns_item(level, number, alias, columns)
+    item = columns_item(level, number, alias, columns)
+    if len(functions) == 1 and not tree.ordinality:
+        kind = base_of(level.state.type(functions[0].type))
+        item.row_type = kind.oid if kind.kind == "c" else 0
+    return rel, item
 
 
 def _with_columns(

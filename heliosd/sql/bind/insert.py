@@ -102,6 +102,12 @@ def _target_columns(level: Level, aim: Aim, tree: tree_modify.Insert) -> list[Co
     for target in tree.columns:
         column = target_column(level, aim, target.name, target.position)
         if target.steps:
+            if column in found:
+                raise SqlError(
+                    "42701",
+                    f'column "{target.name}" specified more than once',
+                    position=target.position,
+                )
             found.append(part_column(level.state, column, target, len(found) + 1))
             continue
         if any(column in (each, getattr(each, "whole", None)) for each in found):

@@ -181,11 +181,9 @@ def _relabelled(old: Expr, kind: SqlType) -> Expr:
 
 
 def _as_domain(state: BindState, value: Expr, oid: int) -> Expr:
-    kind = state.type(oid)
-    if not kind.is_domain or kind.base is None:
+    if not state.type(oid).is_domain:
         return value
-    inner = _as_domain(state, value, kind.base.oid)
-    return Cast(inner, CastMethod.DOMAIN, oid, -1, value.collation)
+    return Cast(value, CastMethod.DOMAIN, oid, -1, value.collation)
 
 
 def _store(level: Level, old: Expr, oid: int, steps: list[Any], value: Expr) -> Expr:

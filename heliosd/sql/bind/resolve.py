@@ -457,7 +457,7 @@ class Resolver:
             chosen = TEXT if compatible else UNKNOWN
         if no_array in wanted and self.element(chosen):
             return None
-        if enum in wanted and chosen != UNKNOWN and self.kind(self.base(chosen)) != "e":
+        if enum in wanted and self.kind(self.base(chosen)) != "e":
             return None
         kind = self.types.by_oid.get(ranged) if ranged else None
         unknown = UNKNOWN if chosen == UNKNOWN or not ranged else 0

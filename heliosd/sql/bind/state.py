@@ -338,7 +338,7 @@ class TableItem(Item):
 class ColumnsItem(Item):
     """Any other rel, or a join: a list of named expressions."""
 
-    __slots__ = ("columns", "number", "row_of", "state")
+    __slots__ = ("columns", "number", "row_of", "row_type", "state")
 
     def __init__(
         self, state: BindState, number: int, alias: str, columns: list[tuple[str, Expr]]
@@ -349,6 +349,8 @@ class ColumnsItem(Item):
         self.columns = columns
         # The table whose columns these are: its rows keep their type, whatever they are called.
         self.row_of: ColumnedRelation | None = None
+        # The composite type whose attributes they are, 0 for none.
+        self.row_type = 0
         self._view()
 
     @property
@@ -394,7 +396,7 @@ class ColumnsItem(Item):
         if self.number >= 0:
             return WholeRow(
                 self.number,
-                RECORD,
+                self.row_type or RECORD,
                 position=position,
                 names=tuple(name for name, _ in self.columns),
                 field_types=tuple(expression.type for _, expression in self.columns),

@@ -61,7 +61,11 @@ class TextContext:
             return self.type_name(known.element, typmod) + "[]"
         if known is None or known.uses:
             names = None if self._catalog is None else self._catalog.find_name("type", oid)
-            return "???" if names is None else quote_qualified(*names)
+            if names is None or self._catalog is None:
+                return "???"
+            if self._catalog.is_visible("type", oid):
+                return quote_identifier(names[1])
+            return quote_qualified(*names)
         if typmod < 0 or known.typmod_out is None:
             # Read again, `character` would be character(1).
             return _LENGTHLESS.get(known.name, known.display)
