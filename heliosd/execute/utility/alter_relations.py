@@ -33,6 +33,7 @@ from heliosd.execute.utility.views import check_option, check_updatable
 from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree import table as tree
 from heliosd.sql.tree.base import Option
+from heliosd.sql.tree.query import Query
 
 if TYPE_CHECKING:
     from heliosd.catalog.objects import Role
@@ -131,11 +132,18 @@ def set_view_options(session: SessionServices, oid: int, command: tree.SetRelati
             case "check_option":
                 check = "" if command.reset else check_option(option)
                 if check:
-                    check_updatable(parse_statements(view.query)[0])
+                    check_updatable(session, parse_query(view.query))
             case _:
                 raise SqlError("22023", f'unrecognized parameter "{option.name}"')
     changed = replace(view, security_barrier=barrier, security_invoker=invoker, check_option=check)
     session.catalog_edit().replace(view, changed)
+
+
+def parse_query(text: str) -> Query:
+    """A view's query as it rests."""
+    (tree,) = parse_statements(text)
+    assert isinstance(tree, Query)
+    return tree
 
 
 def _flag(option: Option) -> bool:

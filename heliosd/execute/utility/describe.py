@@ -125,7 +125,7 @@ class SessionDescriber:
     def view(self, view: View | MaterializedView, *, pretty: bool) -> str:
         """A view's query, with PostgreSQL's semicolon."""
         scope = self._scope()
-        query = bind_view(scope, view)
+        query = _with_names(bind_view(scope, view), view)
         return Names(scope, self._path()).query(query, pretty=pretty) + ";"
 
 
@@ -136,3 +136,15 @@ def bind_view(scope: BindScope, view: View | MaterializedView) -> Query:
     query = bind_statement(statement, inside).statement
     assert isinstance(query, Select | SetOperation | Values)
     return query
+
+
+def _with_names(query: Query, view: View | MaterializedView) -> Query:
+    """The query with its outputs called as the view's columns are now."""
+    if not isinstance(query, Select):
+        return query
+    names = iter(column.name for column in view.columns)
+    targets = tuple(
+        target if target.junk else replace(target, name=next(names, target.name))
+        for target in query.targets
+    )
+    return replace(query, targets=targets)

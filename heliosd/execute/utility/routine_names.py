@@ -87,7 +87,8 @@ def missing_routine(session: SessionServices, kind: ObjectKind, reference: Objec
     word = kind.value
     if reference.arguments is None:
         return SqlError("42883", f'could not find a {word} named "{".".join(reference.parts)}"')
-    return SqlError("42883", f"{word} {reference_text(session, reference)} does not exist")
+    shown = reference_text(session, reference).replace(",", ", ")
+    return SqlError("42883", f"{word} {shown} does not exist")
 
 
 def reference_text(session: SessionServices, reference: ObjectRef) -> str:

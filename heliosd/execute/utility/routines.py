@@ -66,14 +66,16 @@ def create_function(statement: CreateFunction, session: SessionServices) -> str:
         references=references,
     )
     routine = with_options(session, routine, options)
-    routine = _checked(session, routine)
+    if routine.atomic:
+        known = (*routine.references, *body_references(session, routine))
+        routine = replace(routine, references=tuple(dict.fromkeys(known)))
     edit.transaction.lock_object(("name", *name_key(routine)), TableLockMode.EXCLUSIVE)
     existing = session.catalog.by_name(name_key(routine))
     if isinstance(existing, Routine) and statement.or_replace:
         require_owner(session, existing)
         check_replaced(session, existing, routine)
         lock_object(session, existing.oid, TableLockMode.ACCESS_EXCLUSIVE)
-        edit.replace(
+        made = edit.replace(
             existing,
             replace(
                 routine,
@@ -84,7 +86,10 @@ def create_function(statement: CreateFunction, session: SessionServices) -> str:
             ),
         )
     else:
-        edit.create(replace(routine, oid=edit.new_oid()))
+        made = edit.create(replace(routine, oid=edit.new_oid()))
+    # Only now: a body may call its own routine.
+    if not made.atomic and session.settings.get("check_function_bodies") == "on":
+        check_body(session, made, only_syntax=has_polymorphic(made))
     return "CREATE PROCEDURE" if statement.procedure else "CREATE FUNCTION"
 
 
@@ -198,17 +203,6 @@ def _set_clause(session: SessionServices, settings: dict[str, str], clause: SetV
                 raise not_supported(f"SET {name} of a function")
             session.settings.check(name, text)
             settings[name] = text
-
-
-def _checked(session: SessionServices, routine: Routine) -> Routine:
-    """The routine, its body bound once (check_function_bodies); an atomic one's references."""
-    if routine.atomic:
-        found = body_references(session, routine)
-        known = (*routine.references, *found)
-        return replace(routine, references=tuple(dict.fromkeys(known)))
-    if session.settings.get("check_function_bodies") == "on":
-        check_body(session, routine, only_syntax=has_polymorphic(routine))
-    return routine
 
 
 @runs(AlterFunction, tag="ALTER FUNCTION", writes=True, audit="ddl")

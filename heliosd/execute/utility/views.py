@@ -20,8 +20,10 @@ from heliosd.execute.utility.names import (
 from heliosd.execute.utility.options import boolean_value, option_text
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.stored_text import StoredQuery, bind_query
+from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.view_target import why_not_updatable
-from heliosd.sql.tree.query import Persistence, Select
+from heliosd.sql.bound import Select as BoundSelect
+from heliosd.sql.tree.query import Persistence, Query, Select
 from heliosd.sql.tree.table import CheckOption, CreateView
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def create_view(statement: CreateView, session: SessionServices) -> None:
     name = statement.name.name
     barrier, invoker, check = _options(statement)
     if check:
-        check_updatable(statement.query)
+        check_updatable(session, statement.query)
     existing = session.catalog.relation_in(schema.oid, name)
     columns = _columns(session, stored, statement.columns)
     edit = session.catalog_edit()
@@ -87,9 +89,18 @@ def check_option(option: Option) -> Check:
     return "local" if text == "local" else "cascaded"
 
 
-def check_updatable(query: object) -> None:
+def check_updatable(session: SessionServices, query: Query) -> None:
     """0A000 for WITH CHECK OPTION of a view that cannot be written through."""
     why = why_not_updatable(query)
+    if not why:
+        bound = bind_statement(query, session.bind_scope()).statement
+        assert isinstance(bound, BoundSelect)
+        if bound.aggregated:
+            why = "Views that return aggregate functions"
+        elif bound.windows:
+            why = "Views that return window functions"
+        elif bound.has_set_returning:
+            why = "Views that return set-returning functions"
     if why:
         raise SqlError(
             "0A000",

@@ -226,10 +226,11 @@ def _no_function(
     types = [a.type for a in arguments] if inputs is None else inputs
     if tree.name[-1] in MISSING_FUNCTIONS and tree.name[:-1] in ((), ("pg_catalog",)):
         return not_supported(f"function {tree.name[-1]}", position=tree.position)
+    word = "procedure" if tree.is_call else "function"
     return SqlError(
         "42883",
-        f"function {_signature(level, tree, types)} does not exist",
-        hint=_HINT,
+        f"{word} {_signature(level, tree, types)} does not exist",
+        hint=_HINT.replace("function", word),
         position=tree.position,
     )
 

@@ -49,10 +49,12 @@ from heliosd.sql.bound import (
     Or,
     RowConstructor,
     SessionValue,
+    SetReturningCall,
     Slice,
     Subscript,
 )
 from heliosd.sql.bound import ArrayConstructor as BoundArray
+from heliosd.sql.bound.walk import walk
 from heliosd.sql.tree import expressions as tree_expressions
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import (
@@ -242,6 +244,7 @@ def _case(level: Level, tree: CaseExpression) -> Expr:
         for condition, result, at in zip(conditions, results, trees, strict=False)
     )
     final = to_common(state, otherwise, oid, "CASE/ELSE", trees[-1])
+    _refuse_sets("CASE", [*conditions, *results, otherwise], tree.position)
     everything = [final, *(result for _, result in branches)]
     return Case(
         subject,
@@ -253,8 +256,20 @@ def _case(level: Level, tree: CaseExpression) -> Expr:
     )
 
 
+def _refuse_sets(word: str, parts: list[Expr], position: int) -> None:
+    """0A000 for a set-returning call where it might not be evaluated."""
+    if any(isinstance(node, SetReturningCall) for part in parts for node in walk(part)):
+        raise SqlError(
+            "0A000",
+            f"set-returning functions are not allowed in {word}",
+            hint="You might be able to move the set-returning function into a LATERAL FROM item.",
+            position=position,
+        )
+
+
 def _coalesce(level: Level, tree: tree_expressions.Coalesce) -> Expr:
     arguments = [level.expression(each) for each in tree.arguments]
+    _refuse_sets("COALESCE", arguments, tree.position)
     oid = common_type(level.state, arguments, "COALESCE", tree.arguments)
     fitted = tuple(
         to_common(level.state, each, oid, "COALESCE", at)

@@ -269,7 +269,9 @@ class QueryWriter:
         if names is not None and not isinstance(query, Values):
             self._names.append(names)
         text = self.query(query, indent, in_expression=self._in_expression)
-        plain = isinstance(query, Select) and not (query.order_by or query.limit or query.ctes)
+        plain = isinstance(query, Select | Values) and not (
+            query.order_by or query.limit or query.ctes
+        )
         return text if plain else f" ({text})"
 
     def _values(self, query: Values, indent: int) -> str:
