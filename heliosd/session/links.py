@@ -61,10 +61,6 @@ class LinkedSession(SessionState):
                 address = self.channel.client_address
                 return address[0] if address else "local"
 
-    def log_event(self, event: str, **fields: str | int) -> None:
-        """A line in the server's log."""
-        self.instance.log.info(event, **fields)
-
     def check_statement_size(self, text: str) -> None:
         """54000 for a text beyond the limit (S-26)."""
         most = self.instance.limits.statement_bytes

@@ -507,6 +507,10 @@ class SessionState(IdentityState):
             raise SqlError(INSUFFICIENT_PRIVILEGE, "permission denied for function pg_reload_conf")
         return self.instance.reload()
 
+    def log_event(self, event: str, **fields: str | int) -> None:
+        """A line in the server's log."""
+        self.instance.log.info(event, **fields)
+
     def answer_in_binary(self) -> None:
         """FETCH from a BINARY cursor."""
         self._binary_answer = True
