@@ -18,7 +18,7 @@ from heliosd.execute.row_program import Flow, ProgramCompiler, needed_by
 from heliosd.execute.row_program_change import change_row, lock_strength, remove_row
 from heliosd.execute.row_program_insert import insert_row, new_values
 from heliosd.execute.row_program_work import TABLEOID, Work, stored_codes, whole_row_of
-from heliosd.execute.row_program_write import columns_of_row, lock_words
+from heliosd.execute.row_program_write import columns_of_row, lock_words, write_row_checks
 from heliosd.plan.physical import LOCATOR, MergeRows
 from heliosd.sql.bound import MergeWhen
 
@@ -130,10 +130,12 @@ def _changed_row(
         locked = local(key, nullable=False)
         for number, when in changing:
             with writer.block(f"if {action} == {number}:"):
+                write_row_checks(c, work.parts, when.target_checks, old, here)
                 if when.action == "delete":
                     remove_row(c, work, here.plus(columns_of_row(old, work.parts.rel)), locked, old)
                 else:
-                    change_row(c, work, here, locked, row, old, when.assignments, when.generated)
+                    sets, more = when.assignments, when.generated
+                    change_row(c, work, here, locked, row, old, sets, more, when.checks)
 
 
 def _insert(
@@ -144,7 +146,7 @@ def _insert(
 
     def act() -> None:
         if when.action == "insert":
-            values, fresh = new_values(c, work, when.row, when.generated, at)
+            values, fresh = new_values(c, work, when.row, when.generated, at, when.checks)
             insert_row(c, work, values, fresh, frozenset(values), "")
         else:
             at.writer.line("pass")

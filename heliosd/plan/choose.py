@@ -90,6 +90,8 @@ def choose_merge(planner: Planner, plan: logical.MergeRows, wish: Wish) -> Physi
                 replace(a, expression=planner.expression(a.expression)) for a in when.assignments
             ),
             row=planner.expressions(when.row),
+            target_checks=_checks(planner, when.target_checks),
+            checks=_checks(planner, when.checks),
         )
         for when in plan.whens
     )

@@ -427,6 +427,9 @@ class Builder(Stages):
         table = statement.table
         columns = table_columns(table)
         target: Plan = Scan(TableRel(statement.rel, statement.alias, columns, table))
+        guard = self.expressions(statement.guard)
+        if guard:
+            target = Guard(target, guard)
         outer = any(not when.matched for when in statement.whens)
         condition = self.expressions(conjuncts(statement.condition))
         source = self._from((statement.source,))
@@ -441,10 +444,12 @@ class Builder(Stages):
                     replace(a, expression=self.expression(a.expression)) for a in when.assignments
                 ),
                 row=self.expressions(when.row),
+                target_checks=self._checks(when.target_checks),
+                checks=self._checks(when.checks),
             )
             for when in statement.whens
         )
-        plan = MergeRows(statement, plan, whens, condition)
+        plan = MergeRows(statement, plan, whens, (*guard, *condition))
         return self.with_ctes(plan, statement.ctes) if statement.ctes else plan
 
     def _insert(self, statement: Insert) -> Plan:

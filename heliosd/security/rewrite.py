@@ -13,18 +13,19 @@ Which policies are added is PostgreSQL's rule (rowsecurity.c):
     UPDATE, DELETE      theirs, and SELECT's if columns are read (WHERE, SET, RETURNING)
     new rows            INSERT's or UPDATE's WITH CHECK, and SELECT's USING if columns are read
     ON CONFLICT UPDATE  UPDATE's and SELECT's USING of the row that is there, as errors
+    MERGE               SELECT's if columns are read; UPDATE's, DELETE's USING as errors
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog.objects import Table
 from heliosd.catalog.row_security import is_restricted
 from heliosd.errors import SqlError
-from heliosd.errors import SqlError, not_supported
 from heliosd.security.masks import apply_masks
 from heliosd.security.policies import (
     NEVER,
@@ -43,6 +44,7 @@ from heliosd.sql.bound import (
     Expr,
     Insert,
     Merge,
+    MergeWhen,
     OnConflict,
     Or,
     RowCheck,
@@ -62,6 +64,9 @@ __all__ = ["is_restricted", "secure"]
 _QUERIES: Final = Select.__module__
 _ALWAYS: Final = Const(True, BOOL)
 _NEVER: Final = Const(False, BOOL)
+_MERGE_COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
+    {"insert": "a", "update": "w", "delete": "d"}
+)
 
 
 def secure(bound: BoundStatement, scope: BindScope) -> BoundStatement:
@@ -121,7 +126,7 @@ class _Rewriter:
         if isinstance(value, Insert | Update | Delete):
             return self._modification(value)
         if isinstance(value, Merge) and self._restricted(value.table, 0):
-            raise not_supported("MERGE into a table with row-level security")
+            return self._merge(value)
         return value
 
     def _expression(self, node: Expr) -> Expr:
@@ -168,10 +173,11 @@ class _Rewriter:
         check_as: int,
         *,
         using: bool = False,
+        target: bool = False,
     ) -> tuple[RowCheck, ...]:
         found = ((c, self._bound(c, table, rel, check_as)) for c in dict.fromkeys(conditions))
         return tuple(
-            RowCheck(expression, policy=condition.policy, using=using)
+            RowCheck(expression, policy=condition.policy, using=using, target=target)
             for condition, expression in found
             if expression != _ALWAYS
         )
@@ -237,6 +243,36 @@ class _Rewriter:
         if conflict is not None and conflict.assignments is not None:
             conflict = self._conflict(statement, conflict)
         return replace(statement, checks=(*checks, *statement.checks), on_conflict=conflict)
+
+    def _merge(self, statement: Merge) -> Merge:
+        """Rows that SELECT's policies hide are not matched; those of the actions are errors."""
+        reading: tuple[Condition, ...] = ()
+        guard: tuple[Condition, ...] = ()
+        if statement.reads:
+            select = self._policies(statement.table, 0, "r")
+            guard, reading = select.using(), select.target()
+        return replace(
+            statement,
+            guard=self._guard(guard, statement.table, statement.rel, 0),
+            whens=tuple(self._merge_when(statement, when, reading) for when in statement.whens),
+        )
+
+    def _merge_when(
+        self, statement: Merge, when: MergeWhen, reading: tuple[Condition, ...]
+    ) -> MergeWhen:
+        table = statement.table
+        command = _MERGE_COMMANDS.get(when.action)
+        if command is None:
+            return when
+        own = self._policies(table, 0, command)
+        if command == "a":
+            checks = self._checks(own.check(), table, statement.new_rel, 0)
+            return replace(when, checks=checks)
+        there = self._checks(own.target(), table, statement.rel, 0, using=True, target=True)
+        if command == "d":
+            return replace(when, target_checks=there)
+        checks = self._checks((*own.check(), *reading), table, statement.new_rel, 0)
+        return replace(when, target_checks=there, checks=checks)
 
     def _conflict(self, statement: Insert, conflict: OnConflict) -> OnConflict:
         """Rows that may not be updated are an error here, not passed over."""

@@ -95,9 +95,7 @@ class World:
             )
             tables.append(f"INSERT INTO {table} VALUES {rows}")
         kind = self._of(("", "WITH (security_invoker)"))
-        tables.append(
-            f"CREATE VIEW wr_view {kind} AS SELECT a, b, owner FROM wr_one WHERE a < 7"
-        )
+        tables.append(f"CREATE VIEW wr_view {kind} AS SELECT a, b, owner FROM wr_one WHERE a < 7")
         tables.append(
             "CREATE VIEW wr_sealed WITH (security_barrier) AS SELECT a, owner FROM wr_two "
             f"WHERE owner <> '{self._of(ROLES)}'"
@@ -155,7 +153,7 @@ class World:
         where = f" WHERE {self._condition(table)}" if r.random() < 0.7 else ""
         back = r.choice(("", "", " RETURNING *", " RETURNING a"))
         a, b, who = r.randrange(12), r.randrange(120), self._of(ROLES)
-        match r.randrange(17):
+        match r.randrange(20):
             case 0 | 1:
                 return f"SELECT * FROM {table}{where} ORDER BY a, b, owner"
             case 2:
@@ -214,6 +212,8 @@ class World:
                      f"UPDATE wr_sealed SET a = a + 1 WHERE a = {a}{back}",
                      "DELETE FROM wr_sealed")
                 )  # fmt: skip
+            case 17 | 18 | 19:
+                return self._merge(table, where, who)
             case 15:
                 return (
                     f"WITH q AS (UPDATE {table} SET b = b + 500{where} RETURNING a, b) "
@@ -229,6 +229,36 @@ class World:
                         f"SELECT row_security_active('{table}')",
                     )
                 )
+
+    def _merge(self, table: str, where: str, who: str) -> str:
+        r = self.random
+        first, second = r.randrange(9), r.randrange(9)
+        matched = r.choice(
+            (
+                f"UPDATE SET owner = '{who}'",
+                "UPDATE SET b = s.b + 700",
+                "DELETE",
+                f"DO NOTHING WHEN MATCHED AND s.b > {first} THEN DELETE",
+            )
+        )
+        condition = f" AND {table}.b > {first * 10}" if r.random() < 0.5 else ""
+        if matched.startswith("DO"):
+            condition = f" AND s.a > {second}"
+        other = r.choice(
+            (
+                "DO NOTHING",
+                "INSERT VALUES (s.a, s.b + 900, s.owner)",
+                f"INSERT VALUES (s.a, 1, '{who}')",
+            )
+        )
+        joined = r.choice((f"s.a = {table}.a", f"s.a = {table}.a AND {table}.b < 60", "s.a = 3"))
+        if joined == "s.a = 3":
+            matched = "DO NOTHING"
+        source = f"(SELECT a + {r.choice((0, 0, 4))} AS a, b, owner FROM wr_two) s"
+        return (
+            f"MERGE INTO {table} USING {source} ON {joined} WHEN MATCHED{condition} THEN {matched} "
+            f"WHEN NOT MATCHED AND s.b > {second * 10} THEN {other}"
+        )
 
     def clean(self) -> list[Step]:
         """Everything away again."""

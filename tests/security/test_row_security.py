@@ -238,6 +238,38 @@ SCRIPTS = {
         insert into t (id, n) values (9, 5) on conflict (id) do update set n = t.n;
         reset role;
     """,
+    "merge": """
+        alter table t enable row level security;
+        create policy r on t for select using (n < 35);
+        create policy a on t for insert with check (n < 50);
+        create policy w on t for update using (n < 25) with check (n < 60);
+        create policy d on t for delete using (owner = current_user);
+        create policy z on t as restrictive for delete using (n > 5);
+        create table s (id int, n int);
+        insert into s values (1, 1), (2, 2), (3, 3), (4, 4), (5, 55);
+        grant select on s to public;
+        insert into t values (4, 'rs_bob', 'b3', 40);
+        set role rs_ann;
+        merge into t using s on s.id = t.id when matched then do nothing;
+        merge into t using s on s.id = t.id when matched and s.id < 3 then update set n = s.n;
+        merge into t using s on s.id = t.id when matched then update set n = s.n;
+        merge into t using s on s.id = t.id when matched and s.id = 2 then update set n = 70;
+        merge into t using s on s.id = t.id when matched and s.id = 2 then update set n = 40;
+        merge into t using s on s.id = t.id when matched and s.id = 1 then delete;
+        merge into t using s on s.id = t.id when matched and s.id = 2 then delete;
+        merge into t using s on s.id = t.id when matched and s.id = 3 then delete;
+        merge into t using s on s.id = t.id when not matched then insert values (s.id, 'x', 'y', 7);
+        merge into t using s on s.id = t.id when not matched and s.id = 5 then
+          insert values (s.id, 'x', 'y', 7);
+        merge into t using s on s.id = t.id when not matched and s.id = 4 then
+          insert values (s.id, 'x', 'y', 7);
+        merge into t using s on s.id = 6 and t.id = 6 when not matched and s.id = 1 then
+          insert values (6, 'x', 'y', 77);
+        merge into t using s on false when not matched then insert values (s.id + 10, 'x', 'y', 1);
+        merge into t using s on s.id = 99 when matched then delete;
+        reset role;
+        select id, owner, n from t order by id;
+    """,
     "restrictive": """
         alter table t enable row level security;
         create policy z on t as restrictive using (n <> 20);

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 class CheckWords:
     """One check of one table. Kept with the program, so without the check's expression."""
 
-    __slots__ = ("_policy", "_using", "_view", "_words")
+    __slots__ = ("_policy", "_row", "_using", "_view", "_words")
 
     def __init__(self, check: RowCheck, words: TableWords) -> None:
         self._view = check.view
         self._policy = check.policy
         self._using = check.using
+        self._row = "target" if check.target else "new"
         self._words = words
 
     def violated(
@@ -38,6 +39,6 @@ class CheckWords:
         using = " (USING expression)" if self._using else ""
         raise SqlError(
             INSUFFICIENT_PRIVILEGE,
-            f"new row violates row-level security policy{named}{using} "
+            f"{self._row} row violates row-level security policy{named}{using} "
             f'for table "{self._words.table.name}"',
         )

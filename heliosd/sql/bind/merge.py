@@ -17,6 +17,7 @@ from heliosd.sql.bind.table_target import (
     generated_columns,
     need,
     open_aim,
+    reads_target,
     target_column,
 )
 from heliosd.sql.bind.with_clause import bind_with, finish_with
@@ -44,7 +45,17 @@ def bind_merge(parent: Level, tree: tree_modify.Merge, settled: bool) -> Any:  #
     new = state.new_rel()
     whens = tuple(_bind_when(level, aim, target, each, new) for each in tree.whens)
     target.qualified = target.unqualified = True
-    return Merge(aim.table, number, new, aim.alias, source, condition, whens, finish_with(level))
+    return Merge(
+        aim.table,
+        number,
+        new,
+        aim.alias,
+        source,
+        condition,
+        whens,
+        finish_with(level),
+        reads=reads_target(aim),
+    )
 
 
 def _check_reachable(tree: tree_modify.Merge) -> None:
@@ -114,6 +125,8 @@ def _bind_when(
         case tree_modify.MergeAction.DELETE:
             need(level, aim, "DELETE", None)
             return MergeWhen(tree.matched, condition, "delete")
+    # As in PostgreSQL: who does nothing to the table must at least be able to read of it.
+    aim.use.select = True
     return MergeWhen(tree.matched, condition, "nothing")
 
 

@@ -345,13 +345,15 @@ class RowCheck:
     """What must be true of a row that is about to be written, else an error.
 
     `view`: the view whose WITH CHECK OPTION it is (44000). Else it comes from the table's policies
-    (42501): `policy` is a restrictive one's name, `using`: it is about the row that is there.
+    (42501): `policy` is a restrictive one's name, `using`: it is about the row that is there;
+    `target`: the one that MERGE found.
     """
 
     expression: Expr
     view: str = ""
     policy: str = ""
     using: bool = False
+    target: bool = False
 
 
 @node
@@ -445,7 +447,8 @@ class MergeWhen:
     """One WHEN of a MERGE. `action`: update, insert, delete or nothing.
 
     update: `assignments` over the old row (`Merge.rel`) and the source. insert: `row` over the
-    source; `written` are the columns it gives. `generated` are over the new row (`Merge.new_rel`).
+    source; `written` are the columns it gives. `generated` are over the new row (`Merge.new_rel`),
+    and so are `checks`; `target_checks` are over the old one.
     """
 
     matched: bool
@@ -455,11 +458,16 @@ class MergeWhen:
     row: tuple[Expr, ...] = ()
     generated: tuple[Assignment, ...] = ()
     written: tuple[int, ...] = ()
+    target_checks: tuple[RowCheck, ...] = ()
+    checks: tuple[RowCheck, ...] = ()
 
 
 @node
 class Merge:
-    """MERGE. `rel` is the target's old row, `new_rel` its new one; `condition` joins the source."""
+    """MERGE. `rel` is the target's old row, `new_rel` its new one; `condition` joins the source.
+
+    `guard`, `reads`: as in `Update`.
+    """
 
     table: Table
     rel: int
@@ -469,6 +477,8 @@ class Merge:
     condition: Expr
     whens: tuple[MergeWhen, ...]
     ctes: tuple[Cte, ...] = ()
+    guard: tuple[Expr, ...] = ()
+    reads: bool = False
 
 
 # The statement -----------------------------------------------------------------------------------
