@@ -28,24 +28,12 @@ _COMPARE: Final = (
     "jsonb_cmp(jsonb,jsonb) "
     "pg_lsn_cmp(pg_lsn,pg_lsn) "
     ""
-    "timetz_cmp(timetz,timetz) "
-    "tsquery_cmp(tsquery,tsquery) tsvector_cmp(tsvector,tsvector) uuid_cmp(uuid,uuid) "
-    "varbitcmp(varbit,varbit) xid8cmp(xid8,xid8)"
+    ""
+    "tsquery_cmp(tsquery,tsquery) tsvector_cmp(tsvector,tsvector) "
+    ""
 )
-_LARGER: Final = (
-    "bpchar_larger(bpchar,bpchar) timetz_larger(timetz,timetz) network_larger(inet,inet) "
-    "xid8_larger(xid8,xid8) array_larger(anyarray,anyarray)"
-)
-_SEND: Final = (
-    "bit_send(bit) boolsend(bool) bpcharsend(bpchar) byteasend(bytea) cash_send(money) "
-    "charsend(char) cidr_send(cidr) date_send(date) float4send(float4) float8send(float8) "
-    "inet_send(inet) int2send(int2) int4send(int4) int8send(int8) interval_send(interval) "
-    "json_send(json) jsonb_send(jsonb) jsonpath_send(jsonpath) macaddr_send(macaddr) "
-    "namesend(name) numeric_send(numeric) oidsend(oid) pg_lsn_send(pg_lsn) textsend(text) "
-    "time_send(time) timestamp_send(timestamp) timestamptz_send(timestamptz) timetz_send(timetz) "
-    "uuid_send(uuid) varbit_send(varbit) varcharsend(varchar) xid8send(xid8) xidsend(xid) "
-    "array_send(anyarray) record_send(record)"
-)
+_LARGER: Final = "xid8_larger(xid8,xid8)"
+_SEND: Final = "json_send(json) jsonb_send(jsonb) jsonpath_send(jsonpath) pg_lsn_send(pg_lsn) "
 
 
 def _key(kind: SqlType) -> Callable[[Value], Any]:
