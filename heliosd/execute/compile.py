@@ -59,6 +59,7 @@ from heliosd.sql.bound import TableRel
 if TYPE_CHECKING:
     from heliosd.execute.context import ExecutionContext
     from heliosd.execute.expressions import Types
+    from heliosd.execute.node_clock import NodeClock
     from heliosd.execute.source import Writer
     from heliosd.sql.bound import Var
 
@@ -103,16 +104,18 @@ def compile_row_program(
     outputs: Sequence[Var],
     types: Types,
     services: Any,
-    counts: dict[int, list[int]] | None = None,
+    counts: dict[int, NodeClock] | None = None,
+    *,
+    is_timed: bool = True,
 ) -> Compiled:
     """Write, check and compile the program of a statement's plan.
 
-    `counts`, for EXPLAIN ANALYZE, gets [rows, starts] per node when the program has run.
+    `counts`, for EXPLAIN ANALYZE, gets a clock per node, which the program runs.
     """
     compiler = ProgramCompiler(
         types, ROW_FUNCTIONS, FORMS, PRODUCERS, compile_subplan, write_modification, services
     )
-    compiler.counts = counts
+    compiler.counts, compiler.is_timed = counts, is_timed
     modification, withs = _modification_of(root)
     if modification is not None:
         return _compile_modification(compiler, root, modification, withs)

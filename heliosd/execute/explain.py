@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from xml.sax.saxutils import escape
 
 from heliosd.catalog.objects import SystemView, Table
 from heliosd.execute.column_program import column_sql
@@ -18,6 +16,7 @@ from heliosd.sql.bound import SetReturningCall, SortKey, TableRel
 from heliosd.sql.bound.walk import walk
 
 if TYPE_CHECKING:
+    from heliosd.execute.node_clock import NodeClock
     from heliosd.plan.physical import Estimate, PhysicalNode
     from heliosd.sql.bound import Expr
 
@@ -35,6 +34,9 @@ class Shown:
     below: list[tuple[str, Shown]] = field(default_factory=list)
     rows: int | None = None
     loops: int = 1
+    startup_ms: float = 0.0
+    total_ms: float = 0.0
+    blocks_read: int = 0
     node: Any = None
 
 
@@ -47,10 +49,11 @@ class Options:
     costs: bool = True
     timing: bool = True
     summary: bool | None = None
+    buffers: bool = False
+    settings: bool = False
     format: str = "text"
 
 
-_VERBOSE: Final = frozenset({"Output", "Column Program"})
 _JOIN_WORDS: Final[Mapping[JoinKind, str]] = {
     JoinKind.INNER: "",
     JoinKind.LEFT: " Left",
@@ -65,7 +68,7 @@ _JOIN_WORDS: Final[Mapping[JoinKind, str]] = {
 class Describer:
     """Turns plan nodes into `Shown` ones. `show` writes an expression as SQL."""
 
-    def __init__(self, show: ShowExpression, counts: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(self, show: ShowExpression, counts: Mapping[int, NodeClock]) -> None:
         self._show = show
         self._counts = counts
         self._subplans = 0
@@ -74,9 +77,11 @@ class Describer:
         """One node with everything below it."""
         shown = self._node(node)
         shown.node = node
-        counted = self._counts.get(id(node))
-        if counted is not None:
-            shown.rows, shown.loops = counted
+        clock = self._counts.get(id(node))
+        if clock is not None:
+            shown.rows, shown.loops = clock.rows, clock.starts
+            first = clock.first_ns if clock.first_ns >= 0 else clock.total_ns
+            shown.startup_ms, shown.total_ms = first / 1e6, clock.total_ns / 1e6
         for expression in _own_expressions(node):
             for item in walk(expression):
                 if isinstance(item, SubPlan):
@@ -179,11 +184,11 @@ class Describer:
                 return self._over("WindowAgg", node.input, estimate)
             case p.Distinct():
                 shown = self._over("HashAggregate", node.input, estimate)
-                shown.details["Group Key"] = ", ".join(self._show(k) for k in node.keys)
+                shown.details["Group Key"] = [self._show(k) for k in node.keys]
                 return shown
             case p.Sort():
                 shown = self._over("Sort", node.input, estimate)
-                shown.details["Sort Key"] = ", ".join(self._sort_key(k) for k in node.keys)
+                shown.details["Sort Key"] = [self._sort_key(k) for k in node.keys]
                 return shown
             case p.Limit():
                 return self._over("Limit", node.input, estimate)
@@ -257,7 +262,9 @@ class Describer:
     def _kept(self, name: str, node: PhysicalNode) -> Shown:
         """The node that keeps another's rows: it has as many."""
         shown = self._over(name, node, node.estimate)
-        shown.rows, shown.loops = shown.below[0][1].rows, shown.below[0][1].loops
+        below = shown.below[0][1]
+        shown.rows, shown.loops = below.rows, below.loops
+        shown.startup_ms = shown.total_ms = below.total_ms
         return shown
 
     def _aggregate(self, node: p.Aggregate) -> Shown:
@@ -267,7 +274,7 @@ class Describer:
             name = "HashAggregate" if node.keys else "Aggregate"
         shown = self._over(name, node.input, node.estimate)
         if node.keys:
-            shown.details["Group Key"] = ", ".join(self._show(k) for k in node.keys)
+            shown.details["Group Key"] = [self._show(k) for k in node.keys]
         return shown
 
     def _sort_key(self, key: SortKey) -> str:
@@ -298,132 +305,3 @@ def _function_name(functions: Sequence[Expr]) -> str:
     if isinstance(first, SetReturningCall):
         return first.function.name
     return type(first).__name__.lower()
-
-
-# Formats -----------------------------------------------------------------------------------------
-
-
-def text_lines(shown: Shown, options: Options) -> list[str]:
-    """The lines of FORMAT TEXT."""
-    lines: list[str] = []
-    _text(shown, options, lines, 0)
-    return lines
-
-
-def _text(shown: Shown, options: Options, lines: list[str], column: int) -> None:
-    """`column` is where the node's name begins; below the root an arrow stands before it."""
-    lead = " " * (column - 4) + "->  " if column else ""
-    line = f"{lead}{shown.name}{shown.target}"
-    estimate = shown.estimate
-    if options.costs:
-        line += (
-            f"  (cost={estimate.startup:.2f}..{estimate.cost:.2f} "
-            f"rows={max(1, round(estimate.rows))} width={estimate.width})"
-        )
-    if options.analyze:
-        if shown.rows is None:
-            line += " (never executed)"
-        else:
-            per_loop = round(shown.rows / max(shown.loops, 1))
-            line += f" (actual rows={per_loop} loops={shown.loops})"
-    lines.append(line)
-    inner = " " * (column + 2)
-    for key, value in shown.details.items():
-        if key in _VERBOSE and not options.verbose:
-            continue
-        text = ", ".join(value) if isinstance(value, list) else value
-        lines.append(f"{inner}{key}: {text}")
-    # Plans that run once come first, subqueries per row last, as PostgreSQL has them.
-    for name, below in sorted(shown.below, key=_place):
-        if name:
-            lines.append(f"{inner}{name}")
-        _text(below, options, lines, column + (8 if name else 6))
-
-
-def _place(item: tuple[str, Shown]) -> int:
-    label = item[0]
-    return 1 if not label else 2 if label.startswith("SubPlan") else 0
-
-
-def as_document(shown: Shown, options: Options) -> dict[str, Any]:
-    """A node for FORMAT JSON, YAML and XML, in PostgreSQL's keys."""
-    estimate = shown.estimate
-    found: dict[str, Any] = {"Node Type": shown.name, "Parallel Aware": False,
-                             "Async Capable": False}  # fmt: skip
-    if shown.target:
-        words = shown.target.split()
-        found["Relation Name"] = words[words.index("on") + 1]
-        if words[0] == "using":
-            found["Index Name"] = words[1]
-    if options.costs:
-        found["Startup Cost"] = round(estimate.startup, 2)
-        found["Total Cost"] = round(estimate.cost, 2)
-        found["Plan Rows"] = max(1, round(estimate.rows))
-        found["Plan Width"] = estimate.width
-    if options.analyze:
-        found["Actual Rows"] = shown.rows or 0
-        found["Actual Loops"] = shown.loops if shown.rows is not None else 0
-    for key, value in shown.details.items():
-        if key not in _VERBOSE or options.verbose:
-            found[key] = value
-    if shown.below:
-        plans = []
-        for name, below in shown.below:
-            document = as_document(below, options)
-            if name:
-                document["Subplan Name"] = name
-            plans.append(document)
-        found["Plans"] = plans
-    return found
-
-
-def format_document(document: dict[str, Any], form: str) -> str:
-    """The whole answer in JSON, YAML or XML."""
-    if form == "json":
-        return json.dumps([document], indent=2, ensure_ascii=False)
-    if form == "yaml":
-        return "\n".join(_yaml(document, 0, first="- "))
-    body = "\n".join(_xml(document, 2))
-    return (
-        '<explain xmlns="http://www.postgresql.org/2009/explain">\n'
-        f"  <Query>\n{body}\n  </Query>\n</explain>"
-    )
-
-
-def _yaml(document: Mapping[str, Any], level: int, first: str = "") -> Iterator[str]:
-    lead = "  " * level
-    for number, (key, value) in enumerate(document.items()):
-        start = lead + (first if number == 0 else "  " if first else "")
-        if isinstance(value, dict):
-            yield f"{start}{key}: "
-            yield from _yaml(value, level + 2)
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            yield f"{start}{key}: "
-            for item in value:
-                yield from _yaml(item, level + 2, first="- ")
-        else:
-            yield f"{start}{key}: {json.dumps(value, ensure_ascii=False)}"
-
-
-def _xml(document: Mapping[str, Any], level: int) -> Iterator[str]:
-    lead = "  " * level
-    for key, value in document.items():
-        name = key.replace(" ", "-")
-        if isinstance(value, dict):
-            yield f"{lead}<{name}>"
-            yield from _xml(value, level + 1)
-            yield f"{lead}</{name}>"
-        elif isinstance(value, list):
-            yield f"{lead}<{name}>"
-            for item in value:
-                if isinstance(item, dict):
-                    inner = "Plan" if key == "Plans" else "Item"
-                    yield f"{lead}  <{inner}>"
-                    yield from _xml(item, level + 2)
-                    yield f"{lead}  </{inner}>"
-                else:
-                    yield f"{lead}  <Item>{escape(str(item))}</Item>"
-            yield f"{lead}</{name}>"
-        else:
-            shown = str(value).lower() if isinstance(value, bool) else str(value)
-            yield f"{lead}<{name}>{escape(shown)}</{name}>"

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.expressions import Code, ExpressionCompiler, Types, local
+from heliosd.execute.node_clock import NodeClock
 from heliosd.execute.source import Module, Writer
 from heliosd.plan.columns import ColumnKey, all_nodes, columns_of, free_columns
 from heliosd.plan.physical import (
@@ -103,8 +104,9 @@ class ProgramCompiler:
         self.services = services
         self._subplan = subplan
         self.modifier = modifier
-        self.counts: dict[int, list[int]] | None = None
-        """EXPLAIN ANALYZE's [rows, starts] by the node's identity; None: nothing is counted."""
+        self.counts: dict[int, NodeClock] | None = None
+        """EXPLAIN ANALYZE's clocks by the node's identity; None: nothing is counted."""
+        self.is_timed = True
         self.cells = 0
         self.ctes: dict[int, tuple[int, str | None, tuple[Var, ...]]] = {}
         """WITH query number -> (cell, the call that makes its rows, its outputs)."""
@@ -149,26 +151,30 @@ class ProgramCompiler:
         producer = self.producers.get(type(node))
         if producer is None:
             raise not_supported(f"plan node {type(node).__name__}")
+        clock = ""
         if self.counts is not None:
-            consume = self._counted(node, flow, consume)
+            clock, consume = self._clocked(node, flow, consume)
         if flow.writer.loops and flow.writer.loops + depth(node) > DEPTH_MAX + 3:
             self.produce_cut(node, needed, flow, consume)
         else:
             producer(self, node, needed, flow, consume)
+        if clock:
+            flow.writer.line(f"{clock}.end()")
 
-    def _counted(self, node: Physical, flow: Flow, consume: Consume) -> Consume:
-        """EXPLAIN ANALYZE: count the node's rows, and how often it is started."""
+    def _clocked(self, node: Physical, flow: Flow, consume: Consume) -> tuple[str, Consume]:
+        """EXPLAIN ANALYZE: count the node's rows and starts, and take its time."""
         assert self.counts is not None
-        counter = [0, 0]
-        self.counts[id(node)] = counter
+        counter = self.counts[id(node)] = NodeClock(is_timed=self.is_timed)
         name = self.slot(counter)
-        flow.writer.line(f"{name}[1] += 1")
+        flow.writer.line(f"{name}.start()")
 
         def counting(at: Flow) -> None:
-            at.writer.line(f"{name}[0] += 1")
+            at.writer.line(f"{name}.row()")
             consume(at)
+            if self.is_timed:
+                at.writer.line(f"{name}.back()")
 
-        return counting
+        return name, counting
 
     def produce_cut(self, node: Physical, needed: Needed, flow: Flow, consume: Consume) -> None:
         """As `produce`, with the node in a generator function of its own."""

@@ -62,7 +62,9 @@ def test_access_paths(connection: psycopg.Connection, statement: str, expected: 
 def test_analyze_counts_rows(connection: psycopg.Connection) -> None:
     lines = [
         row[0]
-        for row in connection.execute("EXPLAIN (ANALYZE, COSTS OFF) SELECT * FROM t WHERE k = 5")
+        for row in connection.execute(
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT * FROM t WHERE k = 5"
+        )
     ]
     assert "(actual rows=30 loops=1)" in lines[0]
     assert any(line.startswith("Execution Time:") for line in lines)
@@ -81,6 +83,45 @@ def test_json(connection: psycopg.Connection) -> None:
     node = document[0]["Plan"]
     assert node["Node Type"] == "Index Scan"
     assert node["Index Name"] == "t_pkey"
+
+
+def test_documents_have_the_words_that_tools_look_for(connection: psycopg.Connection) -> None:
+    """Types, strategies and relationships of nodes, times and rows of each."""
+    query = "SELECT k, count(*) FROM t JOIN u ON t.f = u.t_id GROUP BY k ORDER BY k"
+    found = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}").fetchone()
+    assert found is not None
+    document = found[0] if not isinstance(found[0], str) else json.loads(found[0])
+    sort = document[0]["Plan"]
+    assert (sort["Node Type"], sort["Sort Key"]) == ("Sort", ["t.k"])
+    (aggregate,) = sort["Plans"]
+    assert (aggregate["Node Type"], aggregate["Strategy"]) == ("Aggregate", "Hashed")
+    assert aggregate["Parent Relationship"] == "Outer"
+    (join,) = aggregate["Plans"]
+    assert (join["Node Type"], join["Join Type"]) == ("Hash Join", "Inner")
+    assert [p["Parent Relationship"] for p in join["Plans"]] == ["Outer", "Inner"]
+    times = [n["Actual Total Time"] for n in (sort, aggregate, join, join["Plans"][0])]
+    assert times == sorted(times, reverse=True)
+    assert all(n["Actual Loops"] == 1 for n in (sort, aggregate, join))
+    assert document[0]["Execution Time"] > 0
+
+
+def test_settings(connection: psycopg.Connection) -> None:
+    """Those that planning looks at and that are not the default."""
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET LOCAL work_mem = '7MB'")
+        lines = [row[0] for row in connection.execute("EXPLAIN (SETTINGS) SELECT 1")]
+    assert "work_mem = '7MB'" in lines[-1]
+
+
+def test_column_programs_show_their_sql(connection: psycopg.Connection) -> None:
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET LOCAL helios.column_programs = 'on'")
+        query = "SELECT k, count(*) FROM t GROUP BY k"
+        lines = [row[0] for row in connection.execute(f"EXPLAIN (ANALYZE, VERBOSE) {query}")]
+    assert lines[0].startswith("Custom Scan (Columns)")
+    assert "rows=100 loops=1" in lines[0]
+    assert any("Column Program: SELECT" in line for line in lines)
+    assert any("(never executed)" in line for line in lines)
 
 
 def test_verbose_shows_the_program_without_text_of_the_user(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.errors import SqlError
 from heliosd.execute.compile import Compiled, compile_row_program
-from heliosd.execute.explain import Describer, Options, as_document, format_document, text_lines
+from heliosd.execute.explain import Describer, Options
+from heliosd.execute.explain_formats import as_document, format_document, text_lines
 from heliosd.execute.explain_text import ExpressionTexts
 from heliosd.execute.planning import PlanServices, plan_bound
 from heliosd.execute.program import CommandResult, ResultColumn, Row
@@ -16,6 +17,8 @@ from heliosd.execute.utility.evaluate import evaluate_as
 from heliosd.execute.utility.registry import runs
 from heliosd.security.authorize import check_privileges
 from heliosd.security.rewrite import secure
+from heliosd.settings.registry import Setting, show_value
+from heliosd.settings.session import SessionSettings
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query
@@ -24,9 +27,14 @@ from heliosd.sql.tree.utility import DeclareCursor, Execute, Explain
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
+    from heliosd.execute.node_clock import NodeClock
     from heliosd.plan.physical import PhysicalNode
     from heliosd.sql.tree.base import Statement
 
+_PLANNER_SETTINGS: Final = (
+    "enable_", "cpu_", "seq_page_cost", "random_page_cost", "work_mem", "effective_cache_size",
+    "jit", "plan_cache_mode", "helios.column_programs", "search_path", "join_collapse_limit",
+)  # fmt: skip
 TEXT: Final = 25
 JSON: Final = 114
 FORMATS: Final = frozenset({"text", "json", "yaml", "xml"})
@@ -51,19 +59,32 @@ def explain(statement: Explain, session: SessionServices) -> CommandResult:
     if planned is None:
         lines = ["Utility statements have no plan structure"]
         return _answer(statement, session, [(line,) for line in lines])
-    counts: dict[int, list[int]] | None = {} if options.analyze else None
+    counts: dict[int, NodeClock] | None = {} if options.analyze else None
     compiled = compile_row_program(
-        planned.root, planned.outputs, planned.services, planned.services, counts
+        planned.root,
+        planned.outputs,
+        planned.services,
+        planned.services,
+        counts,
+        is_timed=options.timing,
     )
+    pages = session.storage.cache.counters
+    read_before = pages.misses
     seconds = _run(planned, compiled, session) if options.analyze else 0.0
     texts = ExpressionTexts(planned.root, planned.services)
-    counted = {key: (rows, starts) for key, (rows, starts) in (counts or {}).items() if starts}
+    counted = {key: clock for key, clock in (counts or {}).items() if clock.starts}
     shown = Describer(texts.show, counted).describe(planned.root)
+    if options.buffers:
+        shown.blocks_read = pages.misses - read_before
+    changed = changed_settings(session) if options.settings else {}
     summary = options.analyze if options.summary is None else options.summary
     if options.format == "text":
         lines = text_lines(shown, options)
         if options.verbose:
             lines += ["Row Program:", *("  " + x for x in compiled.source.splitlines())]
+        if changed:
+            listed = ", ".join(f"{name} = '{value}'" for name, value in changed.items())
+            lines.append(f"Settings: {listed}")
         if summary:
             lines.append(f"Planning Time: {planned.seconds * 1000:.3f} ms")
             if options.analyze:
@@ -72,11 +93,24 @@ def explain(statement: Explain, session: SessionServices) -> CommandResult:
     document: dict[str, Any] = {"Plan": as_document(shown, options)}
     if options.verbose:
         document["Row Program"] = compiled.source
+    if options.settings:
+        document["Settings"] = changed
     if summary:
         document["Planning Time"] = round(planned.seconds * 1000, 3)
         if options.analyze:
             document["Execution Time"] = round(seconds * 1000, 3)
     return _answer(statement, session, [(format_document(document, options.format),)])
+
+
+def changed_settings(session: SessionServices) -> dict[str, str]:
+    """The planner's settings that are not what they are by default."""
+    found: dict[str, str] = {}
+    for setting in vars(SessionSettings).values():
+        if isinstance(setting, Setting) and setting.name.startswith(_PLANNER_SETTINGS):
+            value = session.settings.get(setting.name)
+            if value != show_value(setting, setting.default):
+                found[setting.name] = value
+    return found
 
 
 def _answer(statement: Explain, session: SessionServices, rows: list[tuple[str]]) -> CommandResult:
@@ -113,6 +147,8 @@ def read_options(statement: Explain) -> Options:
         verbose=flags.get("verbose", False),
         costs=flags.get("costs", True),
         timing=flags.get("timing", analyze),
+        buffers=flags.get("buffers", False),
+        settings=flags.get("settings", False),
         summary=flags.get("summary"),
         format=form,
     )
