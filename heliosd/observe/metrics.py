@@ -156,6 +156,9 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.auth_failures = RefusalCounter("heliosdb_auth_failures_total", "Refused logins.")
         self.connections = Counter("heliosdb_connections_total", "Accepted connections.")
+        self.password_age = Gauge(
+            "heliosdb_password_age_max_seconds", "Age of the oldest password that may log in."
+        )
         self.active_connections = Gauge("heliosdb_active_connections", "Connections open now.")
         self.query_execution_time = Histogram(
             "heliosdb_query_execution_time_seconds",

@@ -111,6 +111,16 @@ def _tokens(configuration: ServerConfiguration) -> TokenVerifier | None:
     )
 
 
+def oldest_password_s(catalog: SharedCatalog, now_us: int) -> float:
+    """Age in seconds of the oldest password that is still good for a login; 0 for none."""
+    ages = [
+        now_us - role.password_set
+        for role in catalog.roles()
+        if role.login and role.verifier and role.password_set is not None
+    ]
+    return max(ages, default=0) / 1_000_000
+
+
 def open_lockout(
     configuration: ServerConfiguration, storage: Storage, directory: Path
 ) -> tuple[LockoutBook, LockoutFile] | None:

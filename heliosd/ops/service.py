@@ -34,7 +34,7 @@ from heliosd.ops.certificates import CertificateFiles, ensure_local_certificate,
 from heliosd.ops.first_start import PASSWORD_FILE_NAME, FirstStart, has_catalog, make_first_objects
 from heliosd.ops.http import HttpServer
 from heliosd.ops.lockout_file import LockoutFile
-from heliosd.ops.logins import login_policy, open_lockout, read_maps, shown_rules
+from heliosd.ops.logins import login_policy, oldest_password_s, open_lockout, read_maps, shown_rules
 from heliosd.security.lockout import LockoutBook
 from heliosd.server.authentication import LoginPolicy
 from heliosd.server.listener import Listener, ListenerOptions
@@ -206,6 +206,7 @@ class Service:
         )
         metrics = self._metrics
         metrics.active_connections.read = lambda: float(len(instance.backends))
+        metrics.password_age.read = lambda: oldest_password_s(catalog, now_us())
         metrics.cache_bytes.read = lambda: float(storage.cache_bytes)
         metrics.cache_misses.read = lambda: float(storage.cache.counters.misses)
         metrics.column_programs.read = lambda: float(columns.queries)

@@ -18,6 +18,7 @@ class ClientCertificate:
     distinguished_name: str
     alternative_names: tuple[str, ...]
     serial: int
+    issuer: str
 
     def names(self, clientname: str) -> tuple[str, ...]:
         """The names that count: CN, DN (RFC 2253's order) or SAN (mail, DNS, URI)."""
@@ -40,6 +41,7 @@ def read_certificate(der: bytes) -> ClientCertificate | None:
             distinguished_name=found.subject.rfc4514_string(),
             alternative_names=_alternative_names(found),
             serial=found.serial_number,
+            issuer=found.issuer.rfc4514_string(),
         )
     except ValueError:
         return None

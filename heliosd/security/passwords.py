@@ -166,12 +166,12 @@ class Challenger:
         """For the role called `name`; `now_us` as in timestamptz values (VALID UNTIL)."""
         mock = mock_verifier(self._mock_key, name, self._iterations())
         text = role.verifier if role is not None and role.verifier else str(mock)
-        verifier = parse_verifier(text)
-        if role is None:
-            return Challenge((mock, mock), "unknown_role")
-        if not role.verifier or verifier is None:
-            return Challenge((mock, mock), "no_password")
+        verifier = parse_verifier(text) or mock
         second = replace(mock, salt=verifier.salt, iterations=verifier.iterations)
+        if role is None:
+            return Challenge((verifier, second), "unknown_role")
+        if not role.verifier or verifier is mock:
+            return Challenge((verifier, second), "no_password")
         if role.previous_verifier and (role.previous_until or 0) > now_us:
             found = parse_verifier(role.previous_verifier)
             second = found if found is not None else second

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from helios_storage.scheduler import Event
+from heliosd.security.certificates import ClientCertificate
 
 
 class Channel(Protocol):
@@ -17,6 +18,11 @@ class Channel(Protocol):
 
     @property
     def server_address(self) -> tuple[str, int] | None: ...
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """What the client showed of itself by TLS."""
+        ...
+
     @property
     def tls_cipher(self) -> str | None:
         """The suite; None in plain text."""

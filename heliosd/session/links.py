@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Final
 
 from helios_protocol.connection import Connection as Wire
 from heliosd.catalog.objects import Database, Role
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from helios_storage.transaction import Transaction
     from heliosd.session.instance import Instance
 
+# Lines in the log for a session that asks for what it may not have.
+REFUSALS_PER_SECOND: Final = 10
+
 
 class LinkedSession(SessionState):
     """`admission` -> `authorization` -> `execution` -> `accounting`."""
@@ -30,6 +34,7 @@ class LinkedSession(SessionState):
         "bucket",
         "execution",
         "reader",
+        "refusals_told",
         "waiting",
     )
 
@@ -47,6 +52,8 @@ class LinkedSession(SessionState):
         # What the short way has begun to ask for and must wait for.
         self.waiting: Waiting | None = None
         self.accounting = Accounting(instance.metrics)
+        # (second, lines written in it): a client that is refused all day does not fill the log.
+        self.refusals_told = (0, 0)
         # Reads alone, again and again, by the short way; made by the first of them.
         self.reader: Transaction | None = None
 
@@ -60,6 +67,21 @@ class LinkedSession(SessionState):
             case _:
                 address = self.channel.client_address
                 return address[0] if address else "local"
+
+    def tell_refusal(self, error: SqlError) -> None:
+        """A line for what the role may not do; ten a second at most."""
+        second, told = self.refusals_told
+        now = int(monotonic())
+        self.refusals_told = (now, told + 1 if now == second else 1)
+        if now != second or told < REFUSALS_PER_SECOND:
+            _, found, what = error.message.partition("permission denied for ")
+            to = f" to {what}" if found else f": {error.message}"
+            self.instance.log.warning(
+                "access.refused",
+                message="Unauthorized access attempt" + to,
+                role=self.current_role, session_role=self.session_role, database=self.database,
+                code=error.sqlstate,
+            )  # fmt: skip
 
     def check_statement_size(self, text: str) -> None:
         """54000 for a text beyond the limit (S-26)."""

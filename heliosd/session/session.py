@@ -27,6 +27,7 @@ from helios_protocol.fields import WireError
 from helios_storage.spec import Lsn
 from heliosd.errors import (
     ADMIN_SHUTDOWN,
+    INSUFFICIENT_PRIVILEGE,
     INTERNAL_ERROR,
     QUERY_CANCELED,
     SqlError,
@@ -346,6 +347,8 @@ class Session(LinkedSession):
         """Answer an error and undo what it must undo."""
         sql_error = as_told(error) or self._unexpected(error)
         self.accounting.failed()
+        if sql_error.sqlstate == INSUFFICIENT_PRIVILEGE:
+            self.tell_refusal(sql_error)
         self.take_binary_answer()
         try:
             self.block.fail()

@@ -199,6 +199,7 @@ def session_row(session: ViewedSession) -> SessionRow:
         query=session.current_text,
         tls=session.channel.tls_cipher is not None,
         tls_cipher=session.channel.tls_cipher,
+        certificate=_certificate(session.channel),
     )
 
 
@@ -213,6 +214,11 @@ def _rule_row(rule: HostRule) -> tuple[Any, ...]:
         str(network.netmask) if network is not None else None,
         rule.method, array(options) if options else None, None,
     )  # fmt: skip
+
+
+def _certificate(channel: Channel) -> tuple[str, int, str] | None:
+    found = channel.client_certificate
+    return None if found is None else (found.distinguished_name, found.serial, found.issuer)
 
 
 def _text_of(portal: Portal) -> str:

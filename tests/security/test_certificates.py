@@ -82,6 +82,16 @@ def test_by_common_name(certified: Server, authority: Authority) -> None:
     assert refusals(certified).since(before) == {("cert", "certificate"): 6}
 
 
+def test_pg_stat_ssl_shows_it(certified: Server, authority: Authority) -> None:
+    identity = authority.issue("app")
+    with certified.connect(user="app", password=None, **identity.options()) as connection:
+        row = connection.execute(
+            "select ssl, client_dn, client_serial, issuer_dn from pg_stat_ssl "
+            "where pid = pg_backend_pid()"
+        ).fetchone()
+        assert row == (True, "CN=app", identity.serial, "CN=clients")
+
+
 def test_after_the_certificate(certified: Server, authority: Authority) -> None:
     """What only its owner may learn; VALID UNTIL and CONNECTION LIMIT hold here too."""
     before = refusals(certified)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import urllib.request
 from collections.abc import Iterator
 
 import psycopg
@@ -250,3 +251,31 @@ def test_refusals_are_counted(plain: Server) -> None:
     assert "Failed authentication attempt from 127.0.0.1" in text
     assert PASSWORD not in text
     assert "app logs in here" not in text
+
+
+def test_the_guide_s_events(plain: Server) -> None:
+    """Its three log lines and its counter, in its words."""
+    run_as_admin(
+        plain,
+        "create table if not exists kept (a int)",
+        "grant usage on schema public to app",
+        "alter role other password 'other has changed it'",
+    )
+    with plain.connect(user="app", password="app logs in here") as app:
+        for statement in ("select * from kept", "drop table kept", "create role mine"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute(statement.encode())
+        for _ in range(30):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                app.execute("delete from kept")
+    logged_in(plain, "app", "wrong")
+    log = plain.log_path.read_text()
+    assert "Failed authentication attempt from 127.0.0.1" in log
+    assert '"Unauthorized access attempt to table kept"' in log
+    assert "Unauthorized access attempt: must be owner of table kept" in log
+    assert "User other password changed" in log
+    assert "other has changed it" not in log
+    with urllib.request.urlopen(f"http://127.0.0.1:{plain.http_port}/metrics") as answer:
+        metrics = answer.read().decode()
+    assert 'heliosdb_auth_failures_total{method="scram",reason="password"}' in metrics
+    assert "heliosdb_password_age_max_seconds" in metrics

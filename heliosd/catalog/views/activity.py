@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
@@ -62,8 +63,10 @@ def pg_stat_ssl(ctx: ViewContext) -> Iterator[Row]:
     for session in ctx.server.sessions():
         version = "TLSv1.3" if session.tls else None
         bits = 256 if session.tls else None
+        name, serial, issuer = session.certificate or (None, None, None)
         yield (
-            session.process_id, session.tls, version, session.tls_cipher, bits, None, None, None
+            session.process_id, session.tls, version, session.tls_cipher, bits, name,
+            None if serial is None else Decimal(serial), issuer,
         )  # fmt: skip
 
 

@@ -34,6 +34,8 @@ class SessionRow:
     kind: str = "client backend"
     tls: bool = False
     tls_cipher: str | None = None
+    certificate: tuple[str, int, str] | None = None
+    """The client's: its name, serial number and issuer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
