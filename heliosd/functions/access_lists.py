@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from heliosd.errors import SqlError
-from heliosd.types.aclitem import AclText, ordered, parse_aclitem, quote_role
+from heliosd.types.aclitem import AclText, parse_aclitem, quote_role
 from heliosd.types.array import Array, array_of
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
@@ -71,7 +71,7 @@ def acldefault(ctx: EvalContext, kind: str, owner: int) -> Array:
     """The access list that holds while an object's own is NULL."""
     known = DEFAULTS.get(kind)
     if known is None:
-        raise SqlError("XX000", f"unrecognized object type abbreviation: {kind}")
+        raise SqlError("XX000", f"unrecognized objtype abbreviation: {kind}")
     name = quote_role(_role_name(ctx, owner))
     items = [f"={known[0]}/{name}"] if known[0] else []
     if known[1]:
@@ -88,14 +88,9 @@ def makeaclitem(
     grantable: bool,  # noqa: FBT001  SQL's own parameter
 ) -> str:
     """One aclitem; 22023 for an unknown privilege."""
-    letters = ""
-    for part in privileges.split(","):
-        name = part.strip()
-        letter = _BY_NAME.get(name.upper())
-        if letter is None:
-            raise SqlError("22023", f'unrecognized privilege type: "{name}"')
-        letters += letter
-    letters = ordered(letters)
+    letters = _BY_NAME.get(privileges.upper())
+    if letters is None:
+        raise SqlError("22023", f'unrecognized privilege type: "{privileges}"')
     return str(
         AclText(
             _role_name(ctx, grantee) if grantee else "",

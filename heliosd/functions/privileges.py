@@ -146,7 +146,7 @@ def _declare(function: str) -> None:
         oid = _object(ctx, kind, given)
         wanted = _privileges(text, kind.privileges)
         if kind.kind == "sequence":
-            _require_sequence(ctx, oid)
+            _require_sequence(ctx, oid, given)
         answers = [ctx.catalog.has_privilege(number, lookup, oid, 0, one) for one in wanted]
         return None if None in answers else any(answers)
 
@@ -160,11 +160,12 @@ def _declare(function: str) -> None:
         forms.function(f"{function}({named},text)", needs_context=True)(own)
 
 
-def _require_sequence(ctx: EvalContext, oid: int) -> None:
+def _require_sequence(ctx: EvalContext, oid: int, given: str | int) -> None:
     """42809 for a relation that is no sequence."""
     name = ctx.catalog.find_name("relation", oid)
     if name is not None and ctx.catalog.find_name("sequence", oid) is None:
-        raise SqlError("42809", f'"{name[1]}" is not a sequence')
+        shown = given if isinstance(given, str) else name[1]
+        raise SqlError("42809", f'"{shown}" is not a sequence')
 
 
 for _function in _KINDS:

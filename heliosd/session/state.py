@@ -486,7 +486,8 @@ class SessionState(IdentityState):
             )
         signal = self.catalog.role("pg_signal_backend")
         allowed = [one.oid for one in (role, signal) if one is not None]
-        if not any(acl.is_member(self.catalog, self.current_role_oid, oid) for oid in allowed):
+        mine = self.current_role_oid
+        if not any(acl.has_privileges_of(self.catalog, mine, oid) for oid in allowed):
             raise SqlError(
                 INSUFFICIENT_PRIVILEGE,
                 f"must be a member of the role whose {what} is being {done} "

@@ -47,7 +47,7 @@ def parse_aclitem(text: str) -> AclText:
             raise _bad("missing name", 'A name must follow the "group" or "user" key word.')
     at = _spaces(text, at)
     if text[at : at + 1] != "=":
-        raise _bad('missing "=" sign')
+        raise _bad(f'unrecognized key word: "{grantee}"', 'ACL key word must be "group" or "user".')
     letters, options, at = _letters(text, at + 1)
     grantor = ""
     if text[at : at + 1] == "/":

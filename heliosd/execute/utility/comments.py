@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from helios_storage.locks import TableLockMode
+from heliosd.catalog import acl
 from heliosd.catalog.objects import (
     CatalogObject,
     Column,
@@ -22,12 +23,14 @@ from heliosd.catalog.objects import (
 )
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.names import (
+    current_role_oid,
     find_relation,
     is_superuser,
     lock_object,
     missing_relation,
     require_owner,
     require_relation_owner,
+    system_relation,
 )
 from heliosd.execute.utility.policies import comment_on_policy
 from heliosd.execute.utility.registry import runs
@@ -121,6 +124,14 @@ def _on_relation(
     _put(session, found, text)
 
 
+def _require_owner_of_part(session: SessionServices, relation: Relation) -> None:
+    """The relation's owner; PostgreSQL calls every kind a relation here."""
+    if isinstance(relation, SystemView):
+        raise system_relation(relation)
+    if not acl.is_owner(session.catalog, current_role_oid(session), relation):
+        raise SqlError("42501", f"must be owner of relation {relation.name}")
+
+
 def _on_column(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
     parts = reference.relation.parts if reference.relation is not None else reference.parts[:-1]
     found = _relation(session, parts, reference.position)
@@ -128,7 +139,7 @@ def _on_column(session: SessionServices, reference: ObjectRef, text: str | None)
         raise SqlError(
             "42809", f'"{found.name}" is not a table, view, composite type, or foreign table'
         )
-    require_relation_owner(session, found)
+    _require_owner_of_part(session, found)
     name = reference.name
     column = found.column_by_name.get(name)
     if column is None:
@@ -144,7 +155,7 @@ def _on_constraint(session: SessionServices, reference: ObjectRef, text: str | N
     found = _relation(session, reference.relation.parts, reference.position)
     if not isinstance(found, Table):
         raise SqlError("42809", f'"{found.name}" is not a table')
-    require_relation_owner(session, found)
+    _require_owner_of_part(session, found)
     constraint = found.constraint_by_name(reference.name)
     if constraint is None:
         raise SqlError(

@@ -185,7 +185,6 @@ def role_dependencies(session: SessionServices, role: int) -> tuple[list[str], d
     """Lines about this database's and shared objects, and counts for the other databases."""
     catalog = session.catalog
     here, path = catalog.database.oid, session.search_path.schemas
-    lines: list[str] = []
     elsewhere: dict[str, int] = {}
     names = {d.oid: d.name for d in catalog.objects(Database)}
     for oid, objects in list(catalog.shared.state.databases.items()):
@@ -194,17 +193,19 @@ def role_dependencies(session: SessionServices, role: int) -> tuple[list[str], d
         count = sum(1 for obj in list(objects.values()) if _depends(obj, role))
         if count:
             elsewhere[names.get(oid, str(oid))] = count
+    found: list[tuple[tuple[int, int], str]] = []
     for obj in sorted(catalog.objects(CatalogObject), key=_place):
         if not _depends(obj, role):
             continue
         described = describe_object(catalog, obj, path)
         if obj.owner == role and KINDS[kind_of(type(obj))].owned:
-            lines.append(f"owner of {described}")
+            found.append((_place(obj), f"owner of {described}"))
         else:
-            lines += _grant_lines(obj, role, described)
+            found += [(_place(obj), line) for line in _grant_lines(obj, role, described)]
         for policy in _policies_for(obj, role):
             words = describe(catalog, Part("policy", obj.oid, policy.oid), path)
-            lines.append(f"target of {words}")
+            found.append(((policy.oid, 1), f"target of {words}"))
+    lines = [line for _, line in sorted(found, key=lambda each: each[0])]
     return lines, elsewhere
 
 

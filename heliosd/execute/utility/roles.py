@@ -63,6 +63,16 @@ def check_role_name(name: str) -> None:
         raise SqlError("42939", f'role name "{name}" is reserved')
 
 
+def refuse_reserved(spec: RoleSpec) -> None:
+    """42939 for ALTER ROLE of one that the server itself has."""
+    if spec.kind is RoleKind.NAME and spec.name.startswith("pg_"):
+        raise SqlError(
+            "42939",
+            f'role name "{spec.name}" is reserved',
+            detail="Cannot alter reserved roles.",
+        )
+
+
 # -- CREATE and ALTER -----------------------------------------------------------------------------
 
 
@@ -134,6 +144,7 @@ def _with_memberships(session: SessionServices, role: Role, specs: Sequence[Role
 def alter_role(statement: AlterRole, session: SessionServices) -> None:
     """ALTER ROLE options; a role may change its own password."""
     me = _current(session)
+    refuse_reserved(statement.role)
     role = locked_role(session, resolve_role(session, statement.role))
     options = _by_name(statement.options)
     _check_may_alter(me, role, options)

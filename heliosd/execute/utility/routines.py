@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from helios_storage.locks import TableLockMode
+from heliosd.catalog import acl
 from heliosd.catalog.objects import Routine
 from heliosd.catalog.state import name_key
 from heliosd.errors import SqlError, not_supported
@@ -209,7 +210,9 @@ def _set_clause(session: SessionServices, settings: dict[str, str], clause: SetV
 def alter_function(statement: AlterFunction, session: SessionServices) -> str:
     """ALTER FUNCTION | PROCEDURE | ROUTINE options."""
     routine = require_routine(session, statement.kind, statement.object)
-    require_owner(session, routine)
+    if not acl.is_owner(session.catalog, current_role_oid(session), routine):
+        name = ".".join(statement.object.parts)
+        raise SqlError("42501", f"must be owner of {acl.kind_words(routine)} {name}")
     lock_object(session, routine.oid, TableLockMode.ACCESS_EXCLUSIVE)
     changed = with_options(session, routine, statement.options)
     session.catalog_edit().replace(routine, changed)
