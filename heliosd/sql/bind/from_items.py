@@ -453,9 +453,10 @@ def _with_columns(
         record.append((each.name, oid, typmod, 100 if kind.collatable else 0))
     found = replace(function, record=tuple(record))
     columns = tuple((name, oid) for name, oid, *_ in record)
-    if isinstance(found, SetReturningCall) and found.function.oid >= FIRST_NORMAL_OID:
+    if isinstance(found, SetReturningCall):
+        if found.function.oid < FIRST_NORMAL_OID:
+            return found
         return replace(found, function=with_columns(found.function, columns))
-    assert isinstance(found, Call)
     target = found.target
     if isinstance(target, SqlFunction) and target.oid >= FIRST_NORMAL_OID:
         return replace(found, target=with_columns(target, columns))
