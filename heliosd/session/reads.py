@@ -46,8 +46,8 @@ def _body(session: SessionServices, routine: Routine) -> list[Program] | None:
     """The programs of a body; None for one that is not SQL, or whose types depend on the call."""
     if routine.language != "sql":
         return None
-    arguments, result = routine.argument_types, routine.result
+    types = (routine.argument_types, routine.result, ())
     try:
-        return list(prepare_body(session, routine, arguments, result, None, as_owner=True))
+        return list(prepare_body(session, routine, types, None, as_owner=True))
     except SqlError:
         return None

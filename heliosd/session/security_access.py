@@ -32,6 +32,8 @@ class AccessOwner(Protocol):
     @property
     def current_role_oid(self) -> int: ...
     @property
+    def session_role(self) -> str: ...
+    @property
     def transaction(self) -> Transaction: ...
     def catalog_edit(self) -> CatalogEdit: ...
 
@@ -105,4 +107,10 @@ class SecurityAccess:
         return relation
 
     def _put(self, holder: Role, budgets: tuple[Budget, ...]) -> None:
-        self._owner.catalog_edit().replace(holder, replace(holder, budgets=budgets))
+        owner = self._owner
+        owner.catalog_edit().replace(holder, replace(holder, budgets=budgets))
+        by = owner.session_role
+        log = owner.instance.log
+        owner.block.run_after_commit(
+            lambda: log.info("budget.changed", role=holder.name, budgets=len(budgets), by=by)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -622,6 +623,31 @@ def test_statistics_tell_nothing_of_masked_columns(world: World) -> None:
     )
     assert world.ask("reader", sql) == [(0.0, True, True, None)]
     assert world.ask("lead", sql) != [(0.0, True, True, None)]
+
+
+def test_the_log_is_told_of_masks_and_of_unmask(world: World) -> None:
+    def events(*names: str) -> list[dict[str, Any]]:
+        lines = world.server.log_path.read_text().splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [entry for entry in entries if entry["event"] in names]
+
+    names = ("mask.changed", "unmask.granted", "unmask.revoked")
+    before = len(events(*names))
+    mask = "alter table person alter note add masked with (function = 'constant(\"s3cret\")')"
+    with world.undone("owner") as connection:
+        connection.execute(mask)
+    assert len(events(*names)) == before, "what is rolled back is not told"
+    world.ask("owner", "create table told (id int primary key, a text)")
+    world.ask("owner", mask.replace("person alter note", "told alter a"))
+    world.ask("owner", "grant unmask (a) on told to masking_owner")
+    world.ask("owner", "revoke unmask (a) on told from masking_owner")
+    world.ask("owner", "drop table told")
+    told = events(*names)[before:]
+    assert [(e["event"], e.get("table", e.get("object")), e["by"]) for e in told] == [
+        (name, "told", "masking_owner") for name in names
+    ]
+    assert told[0]["mask"] == "constant"
+    assert "s3cret" not in json.dumps(told)
 
 
 # -- labels ---------------------------------------------------------------------------------------

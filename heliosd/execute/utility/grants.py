@@ -23,6 +23,7 @@ from heliosd.errors import SqlError, not_supported
 from heliosd.execute.utility.grantable import Grantable, all_in_schemas, find_grantable
 from heliosd.execute.utility.names import current_role_oid, resolve_role
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.security_events import tell_unmask
 from heliosd.sql.tree.base import DropBehavior, ObjectKind, RoleKind, RoleSpec
 from heliosd.sql.tree.define import Grant, PrivilegeItem
 
@@ -107,6 +108,9 @@ def grant(statement: Grant, session: SessionServices) -> str:
         if each.wrong is not None:
             raise each.wrong
         _apply(session, each, statement, change)
+    if any((item.name or "").upper() == "UNMASK" for item in statement.privileges):
+        objects = [each.obj for each in found]
+        tell_unmask(session, objects, change.grantees, granted=statement.grant)
     return "GRANT" if statement.grant else "REVOKE"
 
 

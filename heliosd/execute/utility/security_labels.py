@@ -35,6 +35,7 @@ from heliosd.execute.utility.names import (
     require_relation_owner,
 )
 from heliosd.execute.utility.registry import runs
+from heliosd.execute.utility.security_events import tell_mask
 from heliosd.security.mask_functions import is_made_by_user
 from heliosd.security.masks import check_call
 from heliosd.sql.tree import table as tree
@@ -149,6 +150,7 @@ def change_label(session: SessionServices, oid: int, name: str, label: str | Non
             require_mask_admin(session, column.name, relation)
         if new is not None:
             check_mask(session, relation, column, new)
+        tell_mask(session, relation, column.name, new)
     columns = tuple(
         replace(c, label=label) if c.attnum == column.attnum else c for c in relation.columns
     )
