@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from heliosd.plan.nodes import PlanNode, SubPlan
 from heliosd.plan.physical import PhysicalNode
-from heliosd.sql.bound import Expr, SortKey, Var, WholeRow
+from heliosd.sql.bound import Expr, RelColumn, SortKey, TableRel, Var, WholeRow
 from heliosd.sql.bound.walk import children
 
 ColumnKey: TypeAlias = tuple[int, int]
@@ -57,15 +58,22 @@ def node_expressions(value: Any) -> Iterator[Expr]:
         yield value.expression
     elif isinstance(value, tuple):
         for item in value:
-            yield from node_expressions(item)
-    elif isinstance(value, PlanNode | PhysicalNode):
-        return
-    elif hasattr(value, "__dataclass_fields__") and type(value).__module__.startswith(
-        ("heliosd.sql.bound", "heliosd.plan")
-    ):
-        for name in value.__dataclass_fields__:
-            if name not in _SKIPPED:
-                yield from node_expressions(getattr(value, name))
+            # Most are numbers and names: not worth a generator each.
+            if type(item) is not int and type(item) is not str:
+                yield from node_expressions(item)
+    elif not isinstance(value, PlanNode | PhysicalNode):
+        for name in _fields_of(value.__class__):
+            yield from node_expressions(getattr(value, name))
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[str, ...]:
+    """The fields of something inside a node that can hold expressions."""
+    if kind.__module__.startswith(("heliosd.sql.bound", "heliosd.plan")) and kind is not RelColumn:
+        names = getattr(kind, "__dataclass_fields__", ())
+        skipped = _SKIPPED | {"columns"} if kind is TableRel else _SKIPPED
+        return tuple(name for name in names if name not in skipped)
+    return ()
 
 
 _SKIPPED: Final = frozenset({"table", "statement", "index", "plan", "operator", "estimate"})

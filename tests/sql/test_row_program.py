@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import gc
 import linecache
 
 import pytest
 
 from heliosd.errors import SqlError
-from heliosd.execute.source import INDENT_MAX, Module, check_source
+from heliosd.execute.source import INDENT_MAX, Module
 
 
 def compiled(body: str) -> None:
-    check_source(ast.parse(f"def p1(ctx, params):\n    {body}\n"), {"k1": 1})
+    module = Module()
+    module.slots["k1"] = 1
+    module.function("ctx, params").line(body)
+    module.seal()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,17 @@ def test_values_sit_in_slots() -> None:
     source, namespace = module.seal()
     assert text not in source
     assert namespace[writer.name](None, ()) == text
+
+
+def test_equal_texts_are_compiled_once_with_slots_of_their_own() -> None:
+    made = []
+    for value in ("one", "two"):
+        module = Module()
+        writer = module.function("ctx, params")
+        writer.line(f"return {module.slot(value)}")
+        made.append(module.seal()[1][writer.name])
+    assert [function(None, ()) for function in made] == ["one", "two"]
+    assert made[0].__code__ is made[1].__code__
 
 
 def test_one_slot_for_one_object() -> None:
