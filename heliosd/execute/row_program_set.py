@@ -23,6 +23,7 @@ from heliosd.execute.row_program import (
 )
 from heliosd.plan.columns import WHOLE_ROW, ColumnKey, all_nodes, free_columns, given_rels
 from heliosd.plan.physical import (
+    ColumnScan,
     CteScan,
     DeleteRows,
     InsertRows,
@@ -43,7 +44,7 @@ def output_keys(node: Physical, width: int) -> list[ColumnKey]:
     """The columns that a set operation's input gives, by position."""
     if isinstance(node, Project | SetOperation | Recursive):
         return [(node.rel, i) for i in range(width)]
-    below = getattr(node, "input", None)
+    below = node.rows if isinstance(node, ColumnScan) else getattr(node, "input", None)
     if below is not None:
         return output_keys(below, width)
     (rel,) = given_rels(node)

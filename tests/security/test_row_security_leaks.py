@@ -117,9 +117,12 @@ def test_each_predicate_would_tell(server: Server, snoop: Connection, predicate:
         root.execute(f"select id from vault v where {predicate}")
 
 
+@pytest.mark.parametrize("programs", ["off", "on"])
 @pytest.mark.parametrize("predicate", PREDICATES)
-def test_shapes(snoop: Connection, predicate: str) -> None:
+def test_shapes(snoop: Connection, predicate: str, programs: str) -> None:
+    """By rows, and by columns wherever these can."""
     assert len(SHAPES) * len(PREDICATES) >= 200
+    snoop.execute(f"set helios.column_programs = {programs}")
     for shape in SHAPES:
         expected = snoop.execute(shape.format(v="seen", p=predicate)).fetchall()
         for guarded in ("vault", "sealed"):

@@ -116,7 +116,7 @@ def _opened(plan: Plan) -> tuple[Plan, tuple[Expr, ...], Columns] | None:
     while True:
         if isinstance(plan, Sort | Distinct):
             plan = plan.input
-        elif isinstance(plan, Project):
+        elif isinstance(plan, Project) and not plan.barrier:
             project = plan
             moved = tuple(rewrite(e, replacing(outputs)) for e in project.expressions)
             if any(is_volatile(e) for e in moved):
