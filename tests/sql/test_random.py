@@ -13,10 +13,11 @@ import psycopg
 import pytest
 
 from tests.server import Server
-from tests.sql import random_changes, random_sql
+from tests.sql import random_changes, random_shapes
 
 SEED = int(os.environ.get("HELIOS_TEST_SEED", "20"))
-QUERIES = 150
+QUERIES = int(os.environ.get("HELIOS_TEST_QUERIES", "500"))
+"""20,000 in a soak."""
 CHANGES = 400
 
 
@@ -47,11 +48,11 @@ def answer(connection: Any, statement: str) -> Any:
 
 def test_queries(both: tuple[Any, Any]) -> None:
     ours, theirs = both
-    for statement in random_sql.SCHEMA:
+    for statement in random_shapes.SCHEMA:
         assert answer(ours, statement) == answer(theirs, statement)
-    queries = random_sql.Queries(SEED)
+    queries = random_shapes.Shapes(SEED)
     for _ in range(QUERIES):
-        query = queries.query()
+        query = queries.any()
         assert answer(ours, query) == answer(theirs, query), f"seed {SEED}: {query}"
 
 

@@ -29,6 +29,7 @@ from heliosd.sql.tree.expressions import (
     GroupingSetKind,
     IntegerConstant,
     NumericConstant,
+    OperatorCall,
     RowExpression,
     StringConstant,
 )
@@ -50,6 +51,14 @@ def find_entry(level: Level, tree: Expression, entries: list[Entry], clause: str
         named = _by_name(level, tree, entries, clause)
         if named is not None:
             return named
+    if (
+        isinstance(tree, OperatorCall)
+        and tree.operator == ("-",)
+        and tree.left is None
+        and isinstance(tree.right, IntegerConstant)
+    ):
+        # A minus before a number is part of the number.
+        tree = IntegerConstant(tree.position, -tree.right.value)
     if isinstance(tree, IntegerConstant):
         visible = sum(not entry.junk for entry in entries)
         if 1 <= tree.value <= visible:
