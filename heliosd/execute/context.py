@@ -162,8 +162,8 @@ class PreparedServices(Protocol):
         """42P05 when the name is taken. `parameter_types` 0: to be inferred."""
         ...
 
-    def get(self, name: str) -> Program:
-        """26000 when there is none."""
+    def get(self, name: str) -> Program | None:
+        """None for an empty text, which only the protocol can prepare; 26000 for no statement."""
         ...
 
     def execute(self, name: str, parameters: Parameters) -> CommandResult: ...

@@ -60,12 +60,13 @@ def produce_seq_scan(
 ) -> None:
     table = node.rel.table
     assert isinstance(table, Table)
-    if node.rel.sample is not None:
+    sample = node.rel.sample
+    if sample is not None:
         # The sample is taken before anything else is asked of a row.
         taken, node = node.predicates, replace(node, predicates=())
         needed |= needed_by(taken)
         consume = _filtered(c, taken, consume)
-        consume = _sampled(c, node.rel.sample, flow, consume)
+        consume = _sampled(c, sample, flow, consume)
     columns = wanted_columns(node.rel, needed, node.predicates)
     scan_tree(c, node.rel, table, columns, "None", "None", "", needed, node, flow, consume)
 

@@ -53,14 +53,19 @@ class PreparedCommands:
             NamedStatement(name, text, prepared, parameter_types, now_us(), from_sql=True)
         )
 
-    def get(self, name: str) -> Program:
-        """The program now; 26000 when there is none."""
-        return self._owner.current_prepared(self._owner.statements.get(name)).program
+    def get(self, name: str) -> Program | None:
+        """The program now; None for an empty text; 26000 when there is no such statement."""
+        statement = self._owner.statements.get(name)
+        if statement.prepared is None:
+            return None
+        return self._owner.current_prepared(statement).program
 
     def execute(self, name: str, parameters: Parameters) -> CommandResult:
         """EXECUTE: the tag gets its row count from the session, which sends the rows."""
         owner = self._owner
         program = self.get(name)
+        if program is None:
+            return CommandResult("EXECUTE")
         if program.kind is StatementKind.SELECT:
             assert program.rows is not None
             rows = program.rows(owner.context, parameters)

@@ -214,7 +214,9 @@ class Peer:
 
     @property
     def is_answered(self) -> bool:
-        return self.marked and isinstance(self.messages[-1], m.ReadyForQuery)
+        """ReadyForQuery after the marker; what others notify may follow it."""
+        own = (x for x in reversed(self.messages) if not isinstance(x, m.NotificationResponse))
+        return self.marked and isinstance(next(own, None), m.ReadyForQuery)
 
 
 async def login(peer: Peer, target: Target, salted: Salted) -> bool:

@@ -43,6 +43,12 @@ def theirs(dsn: str) -> WireClient:
 
 EXCHANGES: dict[str, list[list[m.FrontendMessage]]] = {
     "empty": [[Q("")], [Q(" -- nothing\n;;")], [P("", ""), B("", ""), D("P", ""), E(""), S()]],
+    "an empty prepared statement": [
+        [P("e", ""), S()],
+        [Q("execute e")],
+        [Q("create temp table from_nothing as execute e")],
+        [Q("deallocate e")],
+    ],
     "several statements": [
         [Q("select 1; select 'a', null; select 1 where false")],
         [Q("insert into w values (4, 'x'); select 1/(a-a) from w; select 2")],

@@ -185,7 +185,7 @@ def _program(session: SessionServices, statement: CreateTableAs) -> tuple[Progra
     if not isinstance(query, Execute):
         return session.prepare(query, session.parameter_types), session.parameters
     program = session.prepared.get(query.name)
-    if program.rows is None:
+    if program is None or program.rows is None:
         raise SqlError("42809", "prepared statement is not a SELECT")
     return program, execute_parameters(session, query, program)
 

@@ -181,6 +181,8 @@ def plan_statement(statement: Statement, session: SessionServices) -> Planned | 
     parameters, types = session.parameters, session.parameter_types
     if isinstance(statement, Execute):
         program = session.prepared.get(statement.name)
+        if program is None:
+            return None
         types = program.parameter_types
         parameters = evaluate_as(session, statement.arguments, types)
         inner = program.statement

@@ -28,14 +28,15 @@ def prepare(statement: Prepare, session: SessionServices) -> None:
 
 
 def _columns(statement: Execute, session: SessionServices) -> tuple[ResultColumn, ...] | None:
-    return session.prepared.get(statement.name).columns
+    program = session.prepared.get(statement.name)
+    return None if program is None else program.columns
 
 
 @runs(Execute, tag="EXECUTE", columns=_columns)
 def execute(statement: Execute, session: SessionServices) -> CommandResult:
     """EXECUTE name (arguments): each argument as its parameter's type."""
     program = session.prepared.get(statement.name)
-    parameters = execute_parameters(session, statement, program)
+    parameters = () if program is None else execute_parameters(session, statement, program)
     return session.prepared.execute(statement.name, parameters)
 
 
