@@ -183,6 +183,10 @@ def _rule(line: TokenLine) -> HostRule:
         raise HbaError(line.number, f'invalid connection type "{kind}"')
     databases = _next(fields, line, "end-of-line before database specification")
     users = _next(fields, line, "end-of-line before role specification")
+    for token in (*databases, *users):
+        # Taken as a name it would never fit, and a reject would let everybody through.
+        if token.text.startswith("@") and not token.quoted:
+            raise HbaError(line.number, f"files of names are not supported: {token.text}")
     address: Network | str = ""
     if kind != "local":
         first = _single(

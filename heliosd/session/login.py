@@ -82,7 +82,12 @@ def _warn(session: SessionState, error: SqlError) -> None:
 def _check_wish(session: SessionState, role: Role, name: str) -> None:
     """42501 for what only a superuser may set."""
     declared = session.instance.settings.get(name.lower())
-    if declared is not None and declared.context is SettingContext.SUPERUSER and not role.superuser:
+    if (
+        declared is not None
+        and declared.context is SettingContext.SUPERUSER
+        and not role.superuser
+        and not session.may_set(name)
+    ):
         raise SqlError(
             INSUFFICIENT_PRIVILEGE, f'permission denied to set parameter "{declared.name}"'
         )

@@ -47,7 +47,7 @@ class SettingsCommands:
         owner = self._owner
         if value is not None and name.lower() == "search_path":
             split_search_path(value)
-        owner.settings_state.check(name, value, superuser=owner.is_superuser)
+        owner.settings_state.check(name, value, superuser=owner.may_set(name))
 
     def set(self, name: str, value: str | None, *, local: bool = False) -> None:
         """SET [LOCAL] name; None is DEFAULT."""

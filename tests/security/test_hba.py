@@ -85,6 +85,8 @@ def test_the_default_asks_everybody_for_a_password() -> None:
         ("hosts all all all reject", "invalid connection type"),
         ("host all all", "end-of-line before IP address"),
         ("host all", "end-of-line before role"),
+        ("host all @admins all reject", "files of names"),
+        ("host @dbs all all reject", "files of names"),
         ("host", "end-of-line before database"),
         ("host all all 1.2.3.4 reject", "invalid IP mask"),
         ("host all all 1.2.3.4", "end-of-line before netmask"),

@@ -300,6 +300,12 @@ def test_settings_at_login(plain: Server) -> None:
             tuned.execute("alter role all set work_mem = '1MB'")
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             tuned.execute("alter role tuned set work_mem = 'much'")
+    run_as_admin(plain, "grant set on parameter log_statement to tuned")
+    with plain.connect(
+        user="tuned", password="set at every login", options="-c log_statement=mod"
+    ) as tuned:
+        assert tuned.execute("show log_statement").fetchone() == ("mod",)
+        tuned.execute("alter role tuned set log_statement = 'none'")
     run_as_admin(plain, "alter role all reset all", "alter database postgres reset all")
 
 
