@@ -526,6 +526,50 @@ def test_cve_2020_25695_upkeep_runs_no_user_function_as_the_maintainer(stage: St
             continue
 
 
+@pytest.mark.parametrize("how", ["", "concurrently "])
+def test_cve_2024_0985_refresh_runs_nothing_as_the_maintainer(stage: Stage, how: str) -> None:
+    """A materialised view whose query and index call functions that tell who runs them."""
+    stage.role("mallory")
+    stage.run("create schema m authorization mallory")
+    mallory = stage.login("mallory")
+    mallory.execute("create table m.t (a int)")
+    mallory.execute("insert into m.t values (1)")
+    mallory.execute(
+        "create function m.trap(int) returns int immutable language sql "
+        "as $$ select case when current_user = 'mallory' then $1 else 1 / 0 end $$"
+    )
+    mallory.execute("create materialized view m.v as select m.trap(a) as a from m.t")
+    mallory.execute("create unique index on m.v (a)")
+    mallory.execute("create index on m.v (m.trap(a))")
+    mallory.execute("insert into m.t values (2)")
+    stage.run(f"refresh materialized view {how}m.v")
+    assert mallory.execute("select a from m.v order by 1").fetchall() == [(1,), (2,)]
+    stage.run("reindex table m.v", "analyze m.v", "vacuum m.v")
+    # Who may not see the table cannot have the view filled with it either.
+    stage.run("create table private (a int)", "grant select on private to mallory")
+    mallory.execute("create materialized view m.p as select a from private")
+    stage.run("revoke select on private from mallory")
+    refused(stage.owner, "refresh materialized view m.p")
+
+
+def test_cve_2022_1552_checks_run_as_the_owner(stage: Stage) -> None:
+    """Validating a constraint and rewriting a table call what the owner put there."""
+    stage.role("mallory")
+    stage.run("create schema m authorization mallory")
+    mallory = stage.login("mallory")
+    mallory.execute(
+        "create function m.trap(int) returns bool immutable language sql "
+        "as $$ select case when current_user = 'mallory' then true else 1 / 0 = 1 end $$"
+    )
+    mallory.execute("create table m.t (a int)")
+    mallory.execute("insert into m.t values (1)")
+    mallory.execute("alter table m.t add check (m.trap(a)) not valid")
+    stage.run("alter table m.t validate constraint t_a_check")
+    stage.run(
+        "alter table m.t alter column a type int using a + 1", "create index on m.t (m.trap(a))"
+    )
+
+
 # -- missed checks (CVE-2025-12817, -2026-6470, -6469, -6472) --------------------------------------
 
 

@@ -37,6 +37,7 @@ create schema guarded;
 grant usage on schema guarded to public;
 create table guarded.t (id int primary key, a int);
 create view guarded.v as select * from guarded.t;
+create materialized view guarded.m as select 1 as a;
 create sequence guarded.s;
 create type guarded.e as enum ('x');
 create domain guarded.d as int;
@@ -137,6 +138,10 @@ def test_a_role_without_privileges_is_refused(nobody: Connection, name: str) -> 
     "statement",
     [
         "drop view guarded.v",
+        "drop materialized view guarded.m",
+        "alter materialized view guarded.m owner to guarded_nobody",
+        "select * from guarded.m",
+        "select * from guarded.v",
         "drop sequence guarded.s",
         "drop type guarded.e",
         "drop domain guarded.d",

@@ -22,6 +22,7 @@ from heliosd.execute.utility.names import (
 )
 from heliosd.execute.utility.registry import runs
 from heliosd.execute.utility.truncate import empty_table
+from heliosd.execute.utility.upkeep import as_owner_of
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree.query import Query, Select
@@ -67,14 +68,17 @@ def refresh(statement: RefreshMaterializedView, session: SessionServices) -> Non
         raise SqlError("0A000", f'"{found.name}" is not a materialized view')
     if statement.concurrent:
         _check_concurrent(session, statement, found)
-        _refresh_rows(session, found)
-        return
-    emptied = empty_table(session, found)
-    assert isinstance(emptied, MaterializedView)
-    if statement.with_data:
-        session.new_statement_snapshot()
-        fill(session, emptied)
-    _mark(session, emptied.oid, populated=statement.with_data)
+    # All of it as the owner: its indexes' functions too run while rows go and come (CVE-2024-0985).
+    with as_owner_of(session, found):
+        if statement.concurrent:
+            _refresh_rows(session, found)
+            return
+        emptied = empty_table(session, found)
+        assert isinstance(emptied, MaterializedView)
+        if statement.with_data:
+            session.new_statement_snapshot()
+            fill(session, emptied)
+        _mark(session, emptied.oid, populated=statement.with_data)
 
 
 def _check_concurrent(
