@@ -80,7 +80,7 @@ def changed_settings(session: SessionServices, settings: Stored, variable: SetVa
     Names, values and the right to set them are checked as SET does: 42704, 22023, 42501, 55P02.
     """
     kept = dict(settings)
-    name = _stored_name(kept, variable.name)
+    name = _stored_name(session, kept, variable.name)
     match variable.kind:
         case SetKind.RESET_ALL:
             return ()
@@ -94,13 +94,14 @@ def changed_settings(session: SessionServices, settings: Stored, variable: SetVa
             value = setting_text(variable)
             if name.lower() == "role":
                 if value != "none" and session.catalog.role(value) is None:
-                    session.notice(f'role "{value}" does not exist')
+                    session.notice(f'role "{value}" does not exist', sqlstate="42704")
             else:
                 session.settings.check(variable.name, value)
             kept[name] = value
     return tuple(kept.items())
 
 
-def _stored_name(kept: dict[str, str], name: str) -> str:
-    """The name under which a setting rests already, in whatever case it was given."""
-    return next((each for each in kept if each.lower() == name.lower()), name)
+def _stored_name(session: SessionServices, kept: dict[str, str], name: str) -> str:
+    """The name as it rests: as it does already, as it was declared, or as it was given."""
+    known = (*kept, *(declared for declared, _, _ in session.settings.all()))
+    return next((each for each in known if each.lower() == name.lower()), name)
