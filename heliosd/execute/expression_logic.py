@@ -160,7 +160,7 @@ def compile_array_test(c: ExpressionCompiler, node: ArrayTest) -> Code:
     argument, array = c.value(node.argument), c.value(node.array)
     if node.operator.row == EQUAL and not node.all and c.types.type(element).native:
         slot = c.module.slot(row_functions.equals_any)
-        code = c.strict([argument, array], lambda t: f"{slot}({t[0]}, {t[1]})")
+        code = c.strict([array], lambda t: f"{slot}({argument.text}, {t[0]})")
     else:
         left, right = c.module.name("v"), c.module.name("v")
         function = c.module.function(f"ctx, params, state, {left}, {right}")
@@ -175,13 +175,14 @@ def compile_array_test(c: ExpressionCompiler, node: ArrayTest) -> Code:
         test = row_functions.all_test if node.all else row_functions.any_test
         slot = c.module.slot(test)
         code = c.strict(
-            [argument, array],
-            lambda t: f"{slot}({function.name}, ctx, params, state, {t[0]}, {t[1]})",
+            [array],
+            lambda t: f"{slot}({function.name}, ctx, params, state, {argument.text}, {t[0]})",
         )
     if code is NULL:
         return code
-    uses = code.uses | ENVIRONMENT
-    return Code(code.text, nullable=True, depth=code.depth, uses=uses)
+    uses = code.uses | argument.uses | ENVIRONMENT
+    depth = max(code.depth, argument.depth + 1)
+    return Code(code.text, nullable=True, depth=depth, uses=uses)
 
 
 def compile_row_compare(c: ExpressionCompiler, node: RowCompare) -> Code:

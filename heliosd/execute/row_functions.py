@@ -90,6 +90,8 @@ def array_slice(array: Array | None, bounds: tuple[tuple[Any, Any], ...]) -> Arr
 
 def equals_any(value: Any, array: Array) -> bool | None:
     """`value = ANY (array)` for types that Python compares as SQL does."""
+    if value is None:
+        return None if array.elements else False
     if value in array.elements:
         return True
     return None if None in array.elements else False
@@ -99,6 +101,8 @@ def any_test(
     function: Callable[..., Any], ctx: Any, params: Any, state: Any, value: Any, array: Array
 ) -> bool | None:
     """`value operator ANY (array)`, the operator being `function`."""
+    if value is None:
+        return None if array.elements else False
     unknown = False
     for element in array.elements:
         found = None if element is None else function(ctx, params, state, value, element)
@@ -112,6 +116,8 @@ def all_test(
     function: Callable[..., Any], ctx: Any, params: Any, state: Any, value: Any, array: Array
 ) -> bool | None:
     """`value operator ALL (array)`."""
+    if value is None:
+        return None if array.elements else True
     unknown = False
     for element in array.elements:
         found = None if element is None else function(ctx, params, state, value, element)

@@ -198,12 +198,25 @@ def _filled(value: Any, lengths: Array, lows: Array | None) -> Array:
     return Array((value,) * total, lengths.elements, bounds)
 
 
-@forms.function("array_fill(anyelement,_int4)", "array_fill(anyelement,_int4,_int4)")
-def array_fill(value: Any, lengths: Array | None, lows: Array | None = None) -> Array:
-    """One value everywhere; 22004, 54000."""
-    if lengths is None:
+@forms.function("array_fill(anyelement,_int4)")
+def array_fill_from_one(value: Any, lengths: Array | None) -> Array:
+    """One value everywhere; 22004, 2202E, 54000."""
+    return array_fill(value, lengths, EMPTY)
+
+
+@forms.function("array_fill(anyelement,_int4,_int4)")
+def array_fill(value: Any, lengths: Array | None, lows: Array | None) -> Array:
+    """One value everywhere; 22004, 2202E, 54000."""
+    if lengths is None or lows is None:
         raise SqlError("22004", "dimension array or low bound array cannot be null")
-    return _filled(value, lengths, lows)
+    for shape in (lengths, lows):
+        if len(shape.dimensions) > 1:
+            raise SqlError(
+                "2202E",
+                "wrong number of array subscripts",
+                detail="Dimension array must be one dimensional.",
+            )
+    return _filled(value, lengths, None if lows is EMPTY else lows)
 
 
 @forms.function("trim_array(anyarray,int4)")

@@ -99,6 +99,8 @@ def _first_slice(pairs: list[tuple[Bound, Bound]], value: Array) -> Array:
         lows.append(low)
         sizes.append(high - low + 1)
     wanted = prod(sizes)
+    if wanted > SIZE_MAX:
+        raise SqlError("54000", f"array size exceeds the maximum allowed ({SIZE_MAX})")
     if len(value.elements) < wanted:
         raise SqlError("2202E", "source array too small")
     return Array(value.elements[:wanted], tuple(sizes), tuple(lows))

@@ -37,6 +37,8 @@ def address_text(version: int, address: int) -> str:
         return str(ipaddress.IPv4Address(address))
     if 0 < address >> 32 == 0xFFFF:
         return f"::ffff:{ipaddress.IPv4Address(address & 0xFFFFFFFF)}"
+    if 0x10000 <= address < 1 << 32:
+        return f"::{ipaddress.IPv4Address(address)}"
     return str(ipaddress.IPv6Address(address))
 
 

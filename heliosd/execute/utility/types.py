@@ -248,11 +248,19 @@ def new_type_schema(
     """Where a new type goes; 42710 (42P07 for a composite one) when its name is taken there."""
     schema = creation_schema(session, name)
     found = session.catalog.type_oid(schema.name, name.name, ())
-    if found is not None:
+    if found is not None and not _is_own_array(session, found):
         raise SqlError("42710", f'type "{name.name}" already exists')
     if composite and session.catalog.relation_in(schema.oid, name.name) is not None:
         raise SqlError("42P07", f'relation "{name.name}" already exists')
     return schema
+
+
+def _is_own_array(session: SessionServices, oid: int) -> bool:
+    """An array type gives way: nobody chose its name."""
+    owner = session.catalog.owner_of_part(oid)
+    return owner is not None and oid in (
+        getattr(owner, "array_oid", 0), getattr(owner, "row_array", 0)
+    )  # fmt: skip
 
 
 def usable_type(session: SessionServices, tree: TypeName) -> tuple[int, int]:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from heliosd.errors import SqlError
-from heliosd.sql.bind.resolve import ANY, POLYMORPHIC, RECORD_ARRAY, UNKNOWN
+from heliosd.functions.registry import SqlFunction
+from heliosd.sql.bind.resolve import ANY, ANYRANGE, POLYMORPHIC, RECORD_ARRAY, UNKNOWN
 from heliosd.sql.bind.state import BindState, UnknownLiteral
 from heliosd.sql.bound import (
     BOOL,
+    Call,
     Cast,
     CastForm,
     CastMethod,
@@ -199,6 +201,10 @@ def _convert(
         return Cast(expression, CastMethod.RELABEL, oid, -1, collation, form)
     if path == "io":
         return Cast(expression, CastMethod.IO, oid, -1, collation, form)
+    if path == "multirange":
+        function = resolver.functions.exact("multirange", (ANYRANGE,))
+        assert isinstance(function, SqlFunction)
+        return Call(function, (expression,), oid)
     if path == "array":
         inner_source, inner_target = resolver.element(source), resolver.element(oid)
         element = coerce(state, ElementValue(inner_source), inner_target, -1, form)

@@ -7,7 +7,6 @@ from heliosd.sql.bind.resolve import UNKNOWN
 from heliosd.sql.bind.routines import routines_named
 from heliosd.sql.bind.state import Item, Level, ambiguous_column
 from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, Select, SubLink, Var, WholeRow
-from heliosd.sql.bound import Expr, FieldSelect, RowConstructor, WholeRow
 from heliosd.sql.tree.expressions import ColumnRef, FunctionCall
 from heliosd.types.domain import base_of
 

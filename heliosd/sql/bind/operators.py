@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from heliosd.errors import SqlError
 from heliosd.sql.bind.coerce import coerce, collation_of, input_collation, location
-from heliosd.sql.bind.resolve import UNKNOWN, AmbiguousError
+from heliosd.sql.bind.resolve import UNKNOWN, VECTORS, AmbiguousError
 from heliosd.sql.bind.state import BindState, Level, UnknownLiteral
 from heliosd.sql.bound import (
     BOOL,
@@ -441,7 +441,7 @@ def array_of(
             position=tree.position,
         )
     common = common_type(state, elements, "ARRAY", list(tree.elements))
-    nested = nested or state.type(common).is_array
+    nested = nested or (state.type(common).is_array and common not in VECTORS)
     fitted = tuple(
         to_common(state, each, common, "ARRAY", item)
         for each, item in zip(elements, tree.elements, strict=True)

@@ -57,7 +57,7 @@ _FAMILIES: Final = (
 )
 """(element, array, range, multirange, ...): types that must agree with each other in one call."""
 
-_VECTORS: Final = frozenset({22, 30})
+VECTORS: Final = frozenset({22, 30})
 """int2vector and oidvector: no array becomes one by itself."""
 
 _CONTEXT_ORDER: Final = {
@@ -180,13 +180,16 @@ class Resolver:
                 return None
             return {"b": "relabel", "i": "io"}.get(cast.method, "cast")
         source_element, target_element = self.element(source), self.element(target)
-        if source_element and target_element and target not in _VECTORS:
+        if source_element and target_element and target not in VECTORS:
             if source_element == target_element:
                 return "relabel"
             inner = self.pathway(source_element, target_element, context)
             return None if inner is None else "array"
         if target == ANYARRAY and source_element:
             return "relabel"
+        explicit = context is CastContext.EXPLICIT
+        if explicit and self.kind(target) == "m" and self.subtype(target) == source:
+            return "multirange"
         if context is not CastContext.IMPLICIT:
             # Anything may go to a string type by assignment, and from one by an explicit cast.
             if self.category(target) == "S":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from heliosd.errors import SqlError
 from heliosd.sql.bind.operators import compare_rows, operate
+from heliosd.sql.bind.resolve import VECTORS
 from heliosd.sql.bind.state import Level
 from heliosd.sql.bound import (
     BOOL,
@@ -33,9 +34,9 @@ def bind_sublink(level: Level, tree: SubLinkTree) -> Expr:
             return SubLink(SubLinkKind.EXPR, query, oid, typmod, collation)
         case TreeKind.ARRAY:
             _, oid, typmod, collation = _only_column(query, tree)
-            array = (
-                oid if level.state.resolver.element(oid) else level.state.resolver.array_over(oid)
-            )
+            resolver = level.state.resolver
+            is_array = resolver.element(oid) and oid not in VECTORS
+            array = oid if is_array else resolver.array_over(oid)
             if not array:
                 raise SqlError(
                     "42704",
