@@ -8,6 +8,8 @@ runs, which spills for itself.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 QUERIES_MAX: Final = 2
 """Queries that run at once: the others wait. The pool's other threads are storage's."""
 BATCH_ROWS: Final = 8192
-REGISTERED_MAX: Final = 64
+TRIMMED_ROWS: Final = 2_000_000
+"""Queries over more rows begin by giving unused memory back."""
 MEGABYTE: Final = 1024 * 1024
 
 
@@ -114,6 +117,9 @@ def _connect(memory_bytes: int) -> Any:
             "threads": 1,
             "memory_limit": f"{max(memory_bytes // MEGABYTE, 16)}MB",
             "temp_directory": "",
+            # What a large query freed goes back to the system, not to the next query's peak.
+            "allocator_flush_threshold": "16MB",
+            "allocator_bulk_deallocation_flush_threshold": "16MB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
@@ -140,6 +146,8 @@ class _Cursor:
 
         with self._lock:
             try:
+                if sum(table.num_rows for table in tables.values()) > TRIMMED_ROWS:
+                    give_memory_back()
                 for name, table in tables.items():
                     if self._tables.get(name) is not table:
                         self._cursor.register(name, table)
@@ -204,6 +212,15 @@ class _Cursor:
         self._reader = None
         self._tables.clear()
         self._cursor.close()
+
+
+def give_memory_back() -> None:
+    """What Arrow and the C library keep for later, before DuckDB takes more (milliseconds)."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with contextlib.suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _in_thread(
