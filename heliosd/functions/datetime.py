@@ -295,6 +295,10 @@ def _first_of(year: int, span: int) -> int:
     return (year - 1) // span * span + 1
 
 
+# Fields that can be asked for but are no units to cut at.
+_NO_SPAN: Final = frozenset({"isoyear", "dow", "isodow", "doy", "epoch", "julian"})
+
+
 def truncate(text: str, us: int, type_name: str) -> int:
     """The start of the unit that holds a local time; 22023, 0A000."""
     field = field_name(text)
@@ -318,7 +322,7 @@ def truncate(text: str, us: int, type_name: str) -> int:
             span = {"decade": 10, "century": 100, "millennium": 1000}[field]
             days = days_from_civil(_first_of(parts.year, span), 1, 1)
         case _:
-            raise _unknown_field(text.lower(), type_name, field in _KNOWN and field != "isoyear")
+            raise _unknown_field(text.lower(), type_name, field in _KNOWN and field not in _NO_SPAN)
     return days * US_PER_DAY
 
 
@@ -360,7 +364,7 @@ def date_trunc_interval(text: str, value: Interval) -> Interval:
         return months, days, 0
     if field in steps:
         return months, days, _quotient(us, steps[field]) * steps[field]
-    error = _unknown_field(text.lower(), "interval", field in _KNOWN and field != "isoyear")
+    error = _unknown_field(text.lower(), "interval", field in _KNOWN and field not in _NO_SPAN)
     if field == "week":
         error.detail = "Months usually have fractional weeks."
     raise error
