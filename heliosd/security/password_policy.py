@@ -18,6 +18,7 @@ from typing import Final
 from helios_protocol.scram import (
     ITERATIONS_MAX,
     ITERATIONS_MIN,
+    SALT_BYTES,
     Verifier,
     make_verifier,
     parse_verifier,
@@ -76,6 +77,9 @@ def check_verifier(verifier: Verifier, role: str, policy: PasswordPolicy) -> Non
             f"SCRAM verifier has {verifier.iterations} iterations",
             detail=f"They must be between {ITERATIONS_MIN} and {ITERATIONS_MAX}.",
         )
+    if len(verifier.salt) != SALT_BYTES:
+        # The challenge shows the salt: one of another length tells a role from none.
+        raise SqlError("22023", f"SCRAM verifier's salt must have {SALT_BYTES} bytes")
     if matches(role, verifier):
         raise SqlError("22023", "password must not equal user name")
 

@@ -183,14 +183,11 @@ class Challenger:
         return bool(age_max_us) and now_us - (role.password_set or 0) > age_max_us
 
     def _iterations(self) -> tuple[int, ...]:
-        """The counts of roles that log in, each as often as it occurs."""
+        """The counts of roles with a password, each as often as it occurs. NOLOGIN does not matter:
+        a count that only such a role has would tell that it is there."""
         now = monotonic()
         if now - self._counted_at > _COUNTS_SECONDS:
-            parsed = [
-                parse_verifier(role.verifier)
-                for role in self._roles()
-                if role.login and role.verifier
-            ]
+            parsed = [parse_verifier(role.verifier) for role in self._roles() if role.verifier]
             self._counts = tuple(sorted(found.iterations for found in parsed if found is not None))
             self._counted_at = now
         return self._counts

@@ -100,6 +100,8 @@ def test_hashed_passwords(role: Role) -> None:
         change(role, ready, policy=PasswordPolicy(prehashed_accepted=False))
     with pytest.raises(SqlError, match="equal user name"):
         change(role, str(make_verifier("app", iterations=FAST)))
+    with pytest.raises(SqlError, match="16 bytes"):
+        change(role, str(make_verifier("hashed oddly", salt=b"short", iterations=FAST)))
     with pytest.raises(SqlError, match="cannot overlap"):
         change(change(role, "first of two passwords"), ready, overlap=5_000)
 
