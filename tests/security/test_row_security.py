@@ -368,6 +368,42 @@ SCRIPTS = {
         select * from plain order by id;
         reset role;
     """,
+    "functions": """
+        create function mine(text) returns boolean language sql stable as
+          'select $1 = current_user';
+        create function above(int) returns boolean language sql stable security definer as
+          'select $1 > (select min(id) * 10 from t)';
+        create function counted() returns bigint language sql stable as 'select count(*) from t';
+        create type kind as enum ('a', 'b');
+        create policy p on t using (mine(owner));
+        create policy q on t as restrictive using (above(n));
+        create policy e on t for delete using (secret::kind = 'a');
+        drop function mine(text);
+        drop type kind;
+        alter function mine(text) rename to own;
+        select policyname, qual from pg_policies order by 1;
+        alter table t enable row level security;
+        set role rs_ann;
+        select id from t order by id;
+        select counted();
+        update t set n = 5 where id = 3;
+        reset role;
+        revoke execute on function own(text) from public;
+        set role rs_ann;
+        select id from t order by id;
+        reset role;
+        grant execute on function own(text) to public;
+        alter function counted() security definer;
+        set role rs_ann;
+        select counted();
+        reset role;
+        alter policy q on t using (counted() > 0);
+        set role rs_bob;
+        select id from t order by id;
+        reset role;
+        drop function own(text) cascade;
+        select policyname from pg_policies order by 1;
+    """,
     "recursion": """
         alter table t enable row level security;
         alter table other enable row level security;

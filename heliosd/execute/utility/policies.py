@@ -20,16 +20,17 @@ from heliosd.execute.utility.names import (
     shown,
 )
 from heliosd.execute.utility.registry import runs
-from heliosd.execute.utility.stored_text import type_reference
+from heliosd.execute.utility.stored_text import attribute_reference, type_reference
 from heliosd.security.masks import require_unmask
 from heliosd.sql.bind.coerce import to_boolean
 from heliosd.sql.bind.policies import bind_new_policy
 from heliosd.sql.bind.statement import collect_privileges
-from heliosd.sql.bound import Const, Var, WholeRow
+from heliosd.sql.bound import Const, FieldSelect, Var, WholeRow
 from heliosd.sql.bound.walk import all_nodes
 from heliosd.sql.parser import parse_expression
 from heliosd.sql.tree.base import QualifiedName, RoleKind, RoleSpec
 from heliosd.sql.tree.define import AlterPolicy, CreatePolicy, PolicyCommand
+from heliosd.types.oids import FIRST_NORMAL_OID
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
@@ -260,6 +261,13 @@ class _Texts:
                 own.update(dict.fromkeys(c.attnum for c in self._table.live_columns))
             elif isinstance(node, Const) and node.type == _REGCLASS and node.value is not None:
                 self._references[Reference(node.value)] = None
+            if isinstance(node, FieldSelect):
+                attribute = attribute_reference(catalog, node)
+                if attribute is not None:
+                    self._references[attribute] = None
+            called = getattr(node, "target", None) or getattr(node, "function", None)
+            if getattr(called, "oid", 0) >= FIRST_NORMAL_OID:
+                self._references[Reference(called.oid)] = None  # type: ignore[union-attr]
             used = type_reference(catalog, getattr(node, "type", 0))
             if used is not None and used.oid != self._table.oid:
                 self._references[used] = None
