@@ -357,6 +357,10 @@ class CatalogFace:
             policies = owner.policies if isinstance(owner, Table) else ()
             return next((policy.comment for policy in policies if policy.oid == oid), None)
         found = self._catalog.by_oid(oid)
+        if found is None and column:
+            owner = self._catalog.owner_of_part(oid)
+            if isinstance(owner, TypeObject) and 1 <= column <= len(owner.columns):
+                return owner.columns[column - 1].comment
         if found is None:
             return _built_in_comment(catalog, oid)
         if column:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from heliosd.catalog.face import CatalogFace
+from heliosd.catalog.lookup import SearchPath
 from heliosd.plan import physical as p
 from heliosd.plan.columns import all_nodes
 from heliosd.plan.nodes import SubPlan
 from heliosd.sql.bound import Expr, Var, WholeRow, WindowCall
 from heliosd.sql.bound.walk import substitute
-from heliosd.sql.deparse import deparse_expression
+from heliosd.sql.deparse import TextContext, deparse_expression
 
 if TYPE_CHECKING:
     from heliosd.execute.planning import PlanServices
@@ -27,6 +29,9 @@ class ExpressionTexts:
         self._names: dict[tuple[int, int], str] = {}
         self._computed: dict[int, tuple[Expr, ...]] = {}
         self._services = services
+        path = SearchPath(services.scope.path, None)
+        face = CatalogFace(services.catalog, lambda: path, services.scope.resolver.functions)
+        self._context = TextContext(face, services.registry)
         self._texts: list[str] = []
         for node in all_nodes(root):
             self._collect(node)
@@ -60,7 +65,7 @@ class ExpressionTexts:
                 return self._as_text(f"{item.function.name}({inside}) OVER (?)", item)
             return None
 
-        return deparse_expression(substitute(expression, visit), self._name)
+        return deparse_expression(substitute(expression, visit), self._name, self._context)
 
     def _as_text(self, text: str, item: Expr) -> Var:
         """A column that is shown as this text."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.objects import (
+    FIRST_USER_OID,
     PG_CATALOG_OID,
     ColumnedRelation,
     IndexRelation,
@@ -67,6 +68,12 @@ def pg_description(ctx: ViewContext) -> Iterator[Row]:
     for made in ctx.catalog.objects(TypeObject):
         if made.comment is not None:
             yield (made.oid, PG_TYPE, 0, made.comment)
+        for column in made.columns:
+            if column.comment is not None:
+                yield (made.relation_oid, PG_CLASS, column.attnum, column.comment)
+        for constraint in made.constraints:
+            if constraint.comment is not None:
+                yield (constraint.oid, PG_CONSTRAINT, 0, constraint.comment)
     for relation in ctx.catalog.objects(Relation):
         if relation.comment is not None:
             yield (relation.oid, PG_CLASS, 0, relation.comment)
@@ -101,6 +108,27 @@ def pg_depend(ctx: ViewContext) -> Iterator[Row]:
                 if owned is not None:
                     kind = "i" if relation.internal else "a"
                     yield (PG_CLASS, relation.oid, 0, PG_CLASS, owned.oid, owned.attnum, kind)
+
+
+    for made in ctx.catalog.objects(TypeObject):
+        yield from _of_type(made)
+
+
+def _of_type(made: TypeObject) -> Iterator[Row]:
+    """pg_dump orders types by what is said here."""
+    yield (PG_TYPE, made.oid, 0, PG_NAMESPACE, made.schema, 0, "n")
+    if made.array_oid:
+        yield (PG_TYPE, made.array_oid, 0, PG_TYPE, made.oid, 0, "i")
+    if made.relation_oid:
+        yield (PG_CLASS, made.relation_oid, 0, PG_TYPE, made.oid, 0, "i")
+    if made.base_type >= FIRST_USER_OID:
+        kind = "i" if made.kind == "m" else "n"
+        yield (PG_TYPE, made.oid, 0, PG_TYPE, made.base_type, 0, kind)
+    for column in made.columns:
+        if column.type_oid >= FIRST_USER_OID and not column.dropped:
+            yield (PG_CLASS, made.relation_oid, column.attnum, PG_TYPE, column.type_oid, 0, "n")
+    for constraint in made.constraints:
+        yield (PG_CONSTRAINT, constraint.oid, 0, PG_TYPE, made.oid, 0, "a")
 
 
 def _of_table(table: Table, types: frozenset[int]) -> Iterator[Row]:

@@ -142,7 +142,8 @@ def _column(ctx: ViewContext, relation: ColumnedRelation, schema: str, column: C
         None if column.generated else text, yes_no(not column.not_null), data_type,
         *_sizes(*under), None, None, None, None, None, *collation,
         *_domain_names(ctx, column.type_oid), database, type_schema, type_name,
-        None, None, None, None, str(column.attnum), "NO", yes_no(bool(column.identity)), *_identity(ctx, relation, column),
+        None, None, None, None, str(column.attnum), "NO", yes_no(bool(column.identity)),
+        *_identity(ctx, relation, column),
         "ALWAYS" if column.generated else "NEVER", text if column.generated else None,
         yes_no(isinstance(relation, Table)),
     )  # fmt: skip

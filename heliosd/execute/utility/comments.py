@@ -19,6 +19,7 @@ from heliosd.catalog.objects import (
     Sequence,
     SystemView,
     Table,
+    TypeObject,
     View,
 )
 from heliosd.errors import SqlError, not_supported
@@ -134,6 +135,8 @@ def _require_owner_of_part(session: SessionServices, relation: Relation) -> None
 
 def _on_column(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
     parts = reference.relation.parts if reference.relation is not None else reference.parts[:-1]
+    if _on_attribute(session, parts, reference.name, text):
+        return
     found = _relation(session, parts, reference.position)
     if not isinstance(found, ColumnedRelation):
         raise SqlError(
@@ -148,6 +151,24 @@ def _on_column(session: SessionServices, reference: ObjectRef, text: str | None)
     changed[column.attnum - 1] = replace(column, comment=text)
     lock_object(session, found.oid, TableLockMode.SHARE_UPDATE_EXCLUSIVE)
     session.catalog_edit().replace(found, replace(found, columns=tuple(changed)))
+
+
+def _on_attribute(
+    session: SessionServices, parts: tuple[str, ...], name: str, text: str | None
+) -> bool:
+    """COMMENT ON COLUMN of a composite type; False when the name means none."""
+    schema = parts[-2] if len(parts) > 1 else None
+    oid = session.catalog.type_oid(schema, parts[-1], session.search_path.schemas)
+    made = None if oid is None else session.catalog.by_oid(oid)
+    if not isinstance(made, TypeObject) or made.kind != "c":
+        return False
+    require_owner(session, made)
+    column = next((c for c in made.columns if c.name == name and not c.dropped), None)
+    if column is None:
+        raise SqlError("42703", f'column "{name}" of relation "{made.name}" does not exist')
+    columns = tuple(replace(c, comment=text) if c is column else c for c in made.columns)
+    session.catalog_edit().replace(made, replace(made, columns=columns))
+    return True
 
 
 def _on_constraint(session: SessionServices, reference: ObjectRef, text: str | None) -> None:
