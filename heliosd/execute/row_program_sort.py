@@ -25,6 +25,7 @@ from heliosd.execute.row_program import (
 )
 from heliosd.execute.row_program_hash import hash_key
 from heliosd.execute.row_program_source import set_code
+from heliosd.execute.spill import Sorter
 from heliosd.plan.columns import ColumnKey
 from heliosd.plan.physical import Distinct, Filter, Limit, Project, ProjectSet, Sort
 from heliosd.sql.bound import SetReturningCall, SortKey
@@ -138,7 +139,6 @@ def produce_sort(
     writer = flow.writer
     writer.first("check = ctx.check_slice")
     rows = c.module.name("r")
-    writer.line(f"{rows} = []")
     read = needed | needed_by(k.expression for k in node.keys)
     outer = set(flow.columns)
     kept: list[tuple[ColumnKey, Code]] = []
@@ -147,6 +147,10 @@ def produce_sort(
     sort = c.slot(loops.sort_rows)
     passes_slot = c.module.late_slot()
     top = _top(c, node, flow)
+    sorter = c.module.name("r")
+    if top is None:
+        writer.line(f"{sorter} = {c.slot(Sorter)}(ctx, {passes_slot})")
+    writer.line(f"{rows} = []")
 
     def inside(at: Flow) -> None:
         parts, passes = sort_passes(c, node.keys, at)
@@ -160,16 +164,25 @@ def produce_sort(
             with writer.block(f"if {top} >= 0 and len({rows}) > {top} + {top} + 1000:"):
                 writer.line(f"{rows} = {sort}({rows}, {passes_slot}, check)[:{top}]")
 
-    c.produce(node.input, read, c.kept(flow, rows), inside)
+    def spill() -> None:
+        with writer.block(f"if len({rows}) >= {sorter}.limit:"):
+            writer.line(f"{rows} = {sorter}.add({rows})")
+
+    below = c.kept(flow, rows) if top is not None else replace(flow, stop=None, flush=spill)
+    c.produce(node.input, read, below, inside)
     c.module.fill(passes_slot, pass_functions(made))
-    writer.line(f"{rows} = {sort}({rows}, {passes_slot}, check)")
+    if top is None:
+        source = f"{sorter}.chunks({rows})"
+    else:
+        writer.line(f"{rows} = {sort}({rows}, {passes_slot}, check)")
+        source = f"{c.slot(loops.chunks)}({rows})"
     ignored = ["r0"] * count[0] if count else []
     columns = c.names_for((key, code.nullable) for key, code in kept)
     chunk = c.module.name("r")
     target = ", ".join([*ignored, *(code.text for code in columns.values())])
     if len(ignored) + len(columns) == 1:
         target = f"({target},)"
-    with writer.block(f"for {chunk} in {c.slot(loops.chunks)}({rows}):", loop=True):
+    with writer.block(f"for {chunk} in {source}:", loop=True):
         writer.line("check()")
         with writer.block(f"for {target or 'r0'} in {chunk}:", loop=True):
             consume(flow.plus(columns))

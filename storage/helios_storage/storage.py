@@ -234,6 +234,11 @@ class Storage:
         self.checkpointer.on_publish(replaced, dropped, lsn)
         self.commits.published()
 
+    @property
+    def directory(self) -> Path:
+        """The data directory: where temporary files without a name may be made."""
+        return self._directory.path
+
     def _counters(self) -> Counters:
         manager = self.manager
         return (
