@@ -25,6 +25,7 @@ from heliosd.catalog.objects import (
     CatalogObject,
     Column,
     Database,
+    MaterializedView,
     Relation,
     Role,
     Schema,
@@ -57,16 +58,18 @@ _KEPT: Final[dict[type, tuple[str, ...]]] = {
     Schema: _ALWAYS,
     Database: _ALWAYS,
     Table: (*_RELATION, "row_security", "force_row_security", "policies"),
+    MaterializedView: (*_RELATION, "row_security", "force_row_security", "policies"),
     View: (*_RELATION, "query", "security_barrier", "security_invoker"),
     SequenceObject: _RELATION,
     BuiltInAcl: tuple(field.name for field in fields(BuiltInAcl) if field.name != "version"),
 }  # fmt: skip
 _COLUMN: Final = (
     "attnum", "name", "type_oid", "typmod", "dropped", "acl", "label", "generated",
-    "default_references",
+    "default_references", "sources",
 )  # fmt: skip
 _REQUIRED: Final[dict[type, dict[str, Any]]] = {
     Table: {"tree_id": 0, "key_kind": "row"},
+    MaterializedView: {"tree_id": 0, "key_kind": "row", "query": ""},
     SequenceObject: {"store_id": 0},
 }
 

@@ -183,6 +183,8 @@ class Column:
     """PostgreSQL's storage letter where ALTER COLUMN SET STORAGE chose one; '' = the type's."""
     label: str | None = None
     """The security label of provider heliosd: a sensitivity, a mask, or both."""
+    sources: tuple[Reference, ...] = ()
+    """Of a materialised view: the stored columns from which this one is computed."""
 
     @cached_property
     def mask(self) -> MaskCall | None:

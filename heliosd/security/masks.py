@@ -21,6 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.catalog import acl
+from heliosd.catalog.effective_masks import masks_of
 from heliosd.catalog.objects import Schema, Table, TypeObject
 from heliosd.errors import INSUFFICIENT_PRIVILEGE, SqlError
 from heliosd.functions.registry import SqlFunction
@@ -70,11 +71,11 @@ def hidden_columns(
     catalog: Catalog, roles: Iterable[int], table: ColumnedRelation
 ) -> Mapping[int, MaskCall]:
     """Masks by attnum of the columns that not all of `roles` may see as they are."""
-    if not isinstance(table, Table) or not table.masks:
+    if not isinstance(table, Table):
         return {}
     return {
         attnum: call
-        for attnum, call in table.masks.items()
+        for attnum, call in masks_of(catalog, table).items()
         if not all(acl.has_unmask(catalog, role, table, table.column(attnum)) for role in roles)
     }
 
@@ -173,7 +174,7 @@ def apply_masks(bound: BoundStatement, catalog: Catalog, role: int) -> BoundStat
     tables = [
         table
         for oid, _ in bound.dependencies
-        if isinstance(table := catalog.by_oid(oid), Table) and table.masks
+        if isinstance(table := catalog.by_oid(oid), Table) and _may_hide(table)
     ]
     if not tables:
         return bound
@@ -184,7 +185,14 @@ def apply_masks(bound: BoundStatement, catalog: Catalog, role: int) -> BoundStat
     above = [catalog.of_kind(Schema, table.schema) for table in tables]
     versions = {**dict(bound.dependencies), **masker.routines}
     versions.update((s.oid, s.version) for s in (*above, catalog.database) if s is not None)
+    for table in tables:
+        # A mask put on a source masks the materialised view, too.
+        versions.update((r.oid, catalog.version(r.oid)) for c in table.columns for r in c.sources)
     return replace(bound, statement=statement, dependencies=tuple(versions.items()))
+
+
+def _may_hide(table: Table) -> bool:
+    return bool(table.masks) or any(column.sources for column in table.columns)
 
 
 class _Masker:

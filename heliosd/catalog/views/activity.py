@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import available_timezones
 
 from heliosd.catalog.acl import is_superuser, roles_of
+from heliosd.catalog.effective_masks import masks_of
 from heliosd.catalog.objects import (
     ColumnStatistics,
     Database,
@@ -192,7 +193,7 @@ def pg_stats(ctx: ViewContext) -> Iterator[Row]:
             column = table.column(found.attnum)
             if column.dropped or not has_column_privilege(catalog, role, table, column, SELECT):
                 continue
-            if found.attnum in table.masks and not has_unmask(catalog, role, table, column):
+            if found.attnum in masks_of(catalog, table) and not has_unmask(catalog, role, table, column):
                 found = ColumnStatistics(attnum=found.attnum)
             yield (
                 schema, table.name, column.name, False, found.null_fraction, found.width,

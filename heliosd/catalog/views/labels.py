@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from heliosd.catalog.acl import is_superuser, roles_of
+from heliosd.catalog.effective_masks import masks_of
 from heliosd.catalog.labels import PROVIDER
 from heliosd.catalog.objects import (
     CatalogObject,
@@ -93,10 +94,10 @@ def _named(ctx: ViewContext, obj: CatalogObject, number: int) -> tuple[str, int 
 
 @catalog_view("helios_masks")
 def helios_masks(ctx: ViewContext) -> Iterator[Row]:
-    """Every masked column; `inherited`: it is generated from one."""
+    """Every masked column; `inherited`: it is generated or computed from one."""
     catalog = ctx.catalog
     for table in sorted(catalog.objects(Table), key=lambda table: table.oid):
-        for attnum, call in table.masks.items():
+        for attnum, call in masks_of(catalog, table).items():
             column = table.column(attnum)
             schema = catalog.schema_name(table.schema)
             yield (schema, table.name, column.name, str(call), column.mask is None)

@@ -170,7 +170,12 @@ def _create_materialized(statement: CreateTableAs, session: SessionServices) -> 
     for column in result_columns(session, stored.columns, statement.columns):
         builder.add_column(NewColumn(column))
     options = storage_options(statement.options, TABLE_OPTIONS)
-    made = materialized(replace(builder.build(), options=options), stored)
+    columns = tuple(
+        replace(column, sources=sources)
+        for column, sources in zip(builder.build().columns, stored.sources, strict=True)
+    )
+    table = replace(builder.build(), options=options, columns=columns)
+    made = materialized(table, stored)
     if not statement.with_data:
         make_table(session, made)
         return "CREATE MATERIALIZED VIEW"

@@ -23,6 +23,7 @@ from heliosd.catalog.objects import (
 from heliosd.errors import SqlError
 from heliosd.execute.program import ResultColumn
 from heliosd.execute.utility.describe import canonical_names
+from heliosd.security.lineage import output_sources
 from heliosd.security.masks import require_unmask
 from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
 from heliosd.sql.bind.statement import bind_statement
@@ -67,6 +68,8 @@ class StoredQuery:
     columns: tuple[ResultColumn, ...]
     temporary: bool
     """It reads a temporary relation, so the view must be temporary too."""
+    sources: tuple[tuple[Reference, ...], ...] = ()
+    """For each column: the stored columns from which it is computed."""
 
 
 # -- expressions ----------------------------------------------------------------------------------
@@ -310,4 +313,5 @@ def bind_query(session: SessionServices, tree: tree_query.Query) -> StoredQuery:
     query = bound.statement
     assert isinstance(query, Select | SetOperation | Values)
     text = canonical_names(scope).query(query)
-    return StoredQuery(text, tuple(references), columns, temporary)
+    sources = tuple(tuple(each) for each in output_sources(query))
+    return StoredQuery(text, tuple(references), columns, temporary, sources)
