@@ -298,7 +298,7 @@ def lockout_as_a_weapon(server: Server, addresses: int) -> float:
 
 
 def test_lockout_is_no_weapon(open_server: Server) -> None:
-    lockout_as_a_weapon(open_server, 60)
+    lockout_as_a_weapon(open_server, 30)
 
 
 @pytest.mark.soak

@@ -37,7 +37,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "sub", "scope", "alg", "kid", "typ"])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.lists(WORDS, max_size=30).map("".join) | st.text(max_size=80))
 def test_rules_and_maps(text: str) -> None:
     rules = parse_rules(text)
@@ -48,7 +48,7 @@ def test_rules_and_maps(text: str) -> None:
         parse_maps(text).allows("x", "y", "z")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_scram_and_bearer_messages(first: bytes, final: bytes) -> None:
     for prefix in (b"", b"n,,", b"n,,n=,r=abc", b"n,,\x01auth=Bearer "):
@@ -61,7 +61,7 @@ def test_scram_and_bearer_messages(first: bytes, final: bytes) -> None:
             raise AssertionError("no proof was right")
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=120, deadline=None, derandomize=True)
 @given(
     st.dictionaries(NAMES | st.text(max_size=5), JSON, max_size=6),
     st.dictionaries(NAMES | st.text(max_size=5), JSON, max_size=8),
@@ -81,7 +81,7 @@ def test_tokens(header: dict[str, object], claims: dict[str, object], signature:
             assert claims["iss"] == "https://i"
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(st.binary(max_size=300))
 def test_certificates(der: bytes) -> None:
     assert read_certificate(der) is None
