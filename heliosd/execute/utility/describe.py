@@ -93,7 +93,7 @@ def column_names(relation: Relation | None) -> Callable[[Var | WholeRow], str]:
         assert isinstance(relation, ColumnedRelation)
         column = getattr(var, "column", None)
         if column is None:
-            return quote_identifier(relation.name)
+            return f"{quote_identifier(relation.name)}.*"
         return quote_identifier(relation.columns[column].name)
 
     return name

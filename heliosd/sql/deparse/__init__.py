@@ -56,7 +56,7 @@ def deparse_over_table(
 
     def bare(node: Any) -> str:
         if isinstance(node, WholeRow):
-            return quote_identifier(rel.alias)
+            return f"{quote_identifier(rel.alias)}.*"
         return quote_identifier(queries.columns[rel.rel][node.column])
 
     writer = ExpressionWriter(
