@@ -308,8 +308,16 @@ class SessionServices(Protocol):
     def cursors(self) -> CursorServices: ...
     @property
     def notifications(self) -> NotifyServices: ...
+
+    is_restricted: bool
+    """Whether code of another runs for upkeep: nothing that it does may outlast it."""
+
     def acting_as(
-        self, role: Role | None, settings: tuple[tuple[str, str], ...]
+        self,
+        role: Role | None,
+        settings: tuple[tuple[str, str], ...],
+        *,
+        restricted: bool = False,
     ) -> AbstractContextManager[None]:
         """Another current role and other settings, for as long as the context lasts."""
         ...

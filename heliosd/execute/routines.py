@@ -16,6 +16,7 @@ from heliosd.catalog.objects import Role, Routine
 from heliosd.errors import SqlError
 from heliosd.execute.planning import prepare_bound
 from heliosd.execute.program import PlanIsStale, Program
+from heliosd.execute.utility.registry import statement_name
 from heliosd.security.authorize import check_privileges
 from heliosd.security.rewrite import secure
 from heliosd.sql.bind.routine_result import RECORD, VOID, RoutineResult, fit_result
@@ -24,6 +25,7 @@ from heliosd.sql.parser import parse_statements
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query, ResultTarget, Select
 from heliosd.sql.tree.routine import CreateFunction, Return
+from heliosd.sql.tree.utility import ClosePortal, Deallocate, Discard, Listen, Prepare, Unlisten
 
 if TYPE_CHECKING:
     from heliosd.execute.context import ExecutionContext, SessionServices
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 DEPTH_MAX: Final = 100
 """Routines inside routines (54001 beyond)."""
+_OUTLASTING: Final = (ClosePortal, Deallocate, Discard, Listen, Prepare, Unlisten)
+"""What would leave something behind in a session whose upkeep runs another's code (S-16)."""
 
 KEPT_MAX: Final = 1_000
 """Bodies that a session keeps."""
@@ -194,6 +198,11 @@ class Routines:
             raise SqlError("0A000", f"{program.tag} is not allowed in an SQL function")
         assert program.utility is not None
         services = self._owner.services
+        if services.is_restricted and isinstance(program.statement, _OUTLASTING):
+            command = statement_name(type(program.statement)).removesuffix(" PORTAL")
+            raise SqlError(
+                "42501", f"cannot execute {command} within security-restricted operation"
+            )
         outer = services.context.snapshot
         services.context.snapshot = ctx.snapshot
         try:

@@ -199,6 +199,8 @@ def _column(ctx: EvalContext, relation: int, name: str) -> int | None:
     if found is None:
         if name in _SYSTEM_COLUMNS:
             return -1
+        if name.startswith("........pg.dropped."):
+            return 0
         raise SqlError("42703", f'column "{name}" of relation "{shown[1]}" does not exist')
     return found
 

@@ -54,6 +54,7 @@ class IdentityState(ClientState):
         "database_object",
         "idle_session_timeout_ms",
         "idle_transaction_timeout_ms",
+        "is_restricted",
         "lock_timeout_ms",
         "plain_defaults",
         "resolver",
@@ -92,6 +93,8 @@ class IdentityState(ClientState):
         self._own_caches: StatementCaches | None = None
         # Whose rights a SECURITY DEFINER routine that runs now has.
         self._acting: Role | None = None
+        self.is_restricted = False
+        """Whether code of another runs for upkeep: nothing may outlast it."""
         self._stamp_version = -1
         self._stamp_settings: tuple[object, ...] = ()
 
@@ -205,6 +208,11 @@ class IdentityState(ClientState):
         self.set_role(self.start_role)
 
     def _refuse_while_acting(self, setting: str) -> None:
+        if self.is_restricted:
+            raise SqlError(
+                INSUFFICIENT_PRIVILEGE,
+                f'cannot set parameter "{setting}" within security-restricted operation',
+            )
         if self._acting is not None:
             raise SqlError(
                 INSUFFICIENT_PRIVILEGE,
@@ -212,11 +220,20 @@ class IdentityState(ClientState):
             )
 
     @contextmanager
-    def acting_as(self, role: Role | None, settings: tuple[tuple[str, str], ...]) -> Iterator[None]:
+    def acting_as(
+        self,
+        role: Role | None,
+        settings: tuple[tuple[str, str], ...],
+        *,
+        restricted: bool = False,
+    ) -> Iterator[None]:
         """Another current role, and other settings, while a routine runs.
 
-        No statement that is kept for the one role may be found as the other's.
+        No statement that is kept for the one role may be found as the other's. `restricted`: the
+        code is another's, so nothing of what it does may outlast it (S-16).
         """
+        outer_restricted = self.is_restricted
+        self.is_restricted = restricted or outer_restricted
         state = self.settings_state
         outer, name, oid = self._acting, self.current_role, self.current_role_oid
         before = state.override(settings, superuser=self.is_superuser)
@@ -229,6 +246,7 @@ class IdentityState(ClientState):
             state.restore(before)
             if role is not None:
                 self._acting, self.current_role, self.current_role_oid = outer, name, oid
+            self.is_restricted = outer_restricted
             self._scope_settings = -1
 
     def plan_stamp(self) -> tuple[object, ...]:

@@ -552,6 +552,32 @@ def test_cve_2024_0985_refresh_runs_nothing_as_the_maintainer(stage: Stage, how:
     refused(stage.owner, "refresh materialized view m.p")
 
 
+def test_nothing_outlasts_the_upkeep_of_another(stage: Stage) -> None:
+    """What a REFRESH or an index runs can neither become somebody else nor leave a cursor, a
+    temporary table or a prepared statement behind, to be run as the maintainer later."""
+    stage.role("mallory")
+    stage.run("create schema m authorization mallory")
+    mallory = stage.login("mallory")
+    mallory.execute("create function m.f() returns int language sql return 1")
+    attempts = {
+        "a": "set role none",
+        "b": "declare c cursor with hold for select m.f()",
+        "c": "create temp table trap (a int)",
+        "d": "prepare trap as select m.f()",
+        "e": "listen trap",
+        "f0": "set session authorization default",
+    }
+    for name, body in attempts.items():
+        mallory.execute(
+            f"create function m.{name}() returns int language sql as '{body}; select 1'"
+        )
+        mallory.execute(f"create materialized view m.v{name} as select m.{name}() with no data")
+        for connection in (stage.owner, mallory):
+            refused(connection, f"refresh materialized view m.v{name}")
+    assert stage.owner.execute("select name from pg_prepared_statements").fetchall() == []
+    assert stage.owner.execute("select name from pg_cursors").fetchall() == []
+
+
 def test_cve_2022_1552_checks_run_as_the_owner(stage: Stage) -> None:
     """Validating a constraint and rewriting a table call what the owner put there."""
     stage.role("mallory")

@@ -120,20 +120,37 @@ def role_table_grants(ctx: ViewContext) -> Iterator[Row]:
 @catalog_view("column_privileges")
 def column_privileges(ctx: ViewContext) -> Iterator[Row]:
     catalog, reader = ctx.catalog, _Reader(ctx)
+    database = catalog.database.name
     for relation, items in _relations(ctx):
         schema = catalog.schema_name(relation.schema)
         whole = list(acl.expand(items))
+        usual = _column_grants(reader, relation, whole)
         for column in relation.live_columns:
-            granted = dict.fromkeys(whole)
-            granted.update(dict.fromkeys(acl.expand(_column_items(ctx, relation, column))))
-            for grantor, grantee, letter, option in granted:
-                if letter not in acl.COLUMN_PRIVILEGES or not reader.sees(grantor, grantee):
-                    continue
-                grantable = option or reader.owns(grantee, relation.owner)
+            own = _column_items(ctx, relation, column)
+            grants = usual
+            if own:
+                grants = _column_grants(reader, relation, [*whole, *acl.expand(own)])
+            for grantor, grantee, privilege, grantable in grants:
                 yield (
-                    reader.name(grantor), reader.name(grantee), catalog.database.name, schema,
-                    relation.name, column.name, _NAMES[letter], yes_no(grantable),
+                    grantor, grantee, database, schema, relation.name, column.name, privilege,
+                    grantable,
                 )  # fmt: skip
+
+
+def _column_grants(
+    reader: _Reader, relation: ColumnedRelation, granted: list[tuple[int, int, str, bool]]
+) -> list[tuple[str, str, str, str]]:
+    """(grantor, grantee, privilege, grantable) that the reader sees, each once."""
+    return [
+        (
+            reader.name(grantor),
+            reader.name(grantee),
+            _NAMES[letter],
+            yes_no(option or reader.owns(grantee, relation.owner)),
+        )
+        for grantor, grantee, letter, option in dict.fromkeys(granted)
+        if letter in acl.COLUMN_PRIVILEGES and reader.sees(grantor, grantee)
+    ]
 
 
 def _column_items(

@@ -15,11 +15,16 @@ from heliosd.catalog.objects import (
 )
 from heliosd.errors import SqlError, not_supported
 from heliosd.execute.program import CommandResult, ResultColumn
-from heliosd.execute.utility.columns import NewColumn, check_column_name, define_column
+from heliosd.execute.utility.columns import SERIALS, NewColumn, check_column_name, define_column
 from heliosd.execute.utility.foreign_keys import note_reference
 from heliosd.execute.utility.like import copy_like
 from heliosd.execute.utility.matviews import check_query, fill, materialized
-from heliosd.execute.utility.names import creation_schema, lock_object, persistence_letter
+from heliosd.execute.utility.names import (
+    creation_schema,
+    lock_object,
+    persistence_letter,
+    require_schema_usage,
+)
 from heliosd.execute.utility.options import TABLE_OPTIONS, storage_options
 from heliosd.execute.utility.physical import create_trees
 from heliosd.execute.utility.prepared import execute_parameters
@@ -65,7 +70,24 @@ def create_table(statement: CreateTable, session: SessionServices) -> None:
     on_commit = _on_commit(statement.on_commit, persistence)
     options = storage_options(statement.options, TABLE_OPTIONS)
     table = replace(builder.build(), options=options, on_commit=on_commit)
+    if statement.name.schema is not None and _has_parts(statement, table):
+        # Keys and sequences are put to the table by its name, for which it must be found.
+        require_schema_usage(session, statement.name.schema)
     make_table(session, table)
+
+
+def _has_parts(statement: CreateTable, table: Table) -> bool:
+    """Whether PostgreSQL makes the table in steps: indexes, foreign keys, sequences."""
+    return (
+        bool(table.indexes or table.foreign_keys)
+        or any(column.identity for column in table.columns)
+        or any(
+            isinstance(element, ColumnDefinition)
+            and element.type is not None
+            and element.type.names[-1] in SERIALS
+            for element in statement.elements
+        )
+    )
 
 
 def make_table(session: SessionServices, table: Table) -> Table:

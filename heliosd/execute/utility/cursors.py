@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from heliosd.errors import SqlError
 from heliosd.execute.program import CommandResult, ResultColumn
 from heliosd.execute.utility.registry import runs
 from heliosd.sql.tree.utility import ClosePortal, DeclareCursor, Fetch, FetchDirection
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 @runs(DeclareCursor, tag="DECLARE CURSOR")
 def declare(statement: DeclareCursor, session: SessionServices) -> None:
     """DECLARE name CURSOR FOR query."""
+    if statement.hold and session.is_restricted:
+        raise SqlError(
+            "42501", "cannot create a cursor WITH HOLD within security-restricted operation"
+        )
     session.cursors.declare(
         statement.name,
         statement.query,

@@ -170,6 +170,10 @@ def creation_schema(
 
 def temporary_schema(session: SessionServices) -> Schema:
     """The session's pg_temp_N, made at its first use; 42501 without TEMPORARY."""
+    if session.is_restricted:
+        raise SqlError(
+            "42501", "cannot create temporary table within security-restricted operation"
+        )
     catalog = session.catalog
     role = current_role_oid(session)
     if not acl.has_privilege(catalog, role, catalog.database, acl.TEMPORARY):

@@ -94,6 +94,8 @@ def reassign_owned(statement: ReassignOwned, session: SessionServices) -> None:
                 f"cannot reassign ownership of objects owned by role {role.name} because they are "
                 "required by the database system",
             )
+        if role.oid == new.oid:
+            continue
         for obj in list(owned_objects(session, role.oid)):
             current = session.catalog.by_oid(obj.oid)
             # Default privileges stay their role's, as in PostgreSQL.

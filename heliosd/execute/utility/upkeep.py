@@ -24,12 +24,10 @@ _SAFE_PATH: Final = (("search_path", "pg_catalog, pg_temp"),)
 
 @contextmanager
 def as_owner_of(session: SessionServices, relation: Relation) -> Iterator[None]:
-    """Act as the relation's owner; the owner itself goes on as it is."""
-    if relation.owner == current_role_oid(session):
-        yield
-        return
+    """Act as the relation's owner, by whose search_path only the owner itself goes on."""
     owner = session.catalog.of_kind(Role, relation.owner)
     if owner is None:
         raise SqlError("42704", f"the owner of relation {relation.name} does not exist")
-    with session.acting_as(owner, _SAFE_PATH):
+    path = () if relation.owner == current_role_oid(session) else _SAFE_PATH
+    with session.acting_as(owner, path, restricted=True):
         yield
