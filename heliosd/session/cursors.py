@@ -10,8 +10,10 @@ from heliosd.session.block import Block
 from heliosd.session.clock import now_us
 from heliosd.session.portal import Cursor, Portals, no_such_portal
 from heliosd.session.statement_cache import Prepared
+from heliosd.sql.bind.current_of import Carried, carrying
 
 if TYPE_CHECKING:
+    from heliosd.catalog.lookup import Catalog, SearchPath
     from heliosd.catalog.objects import Budget
     from heliosd.execute.context import ExecutionContext
     from heliosd.execute.program import Parameters, ResultColumn, Row
@@ -33,6 +35,10 @@ class CursorOwner(Protocol):
     def parameter_types(self) -> tuple[int, ...]: ...
     @property
     def current_text(self) -> str: ...
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
+    def search_path(self) -> SearchPath: ...
     def make_prepared(
         self, text: str, tree: Statement, given_types: tuple[int, ...]
     ) -> Prepared: ...
@@ -70,18 +76,20 @@ class CursorCommands:
             )
         if owner.portals.get(name) is not None:
             raise SqlError("42P03", f'cursor "{name}" already exists')
-        prepared = owner.make_prepared(owner.current_text, query, owner.parameter_types)
+        prepared, carried = self._prepared(query)
         program = prepared.program
         if program.kind is not StatementKind.SELECT or program.rows is None:
             raise SqlError("42601", "DECLARE CURSOR must not contain data-modifying statements")
         snapshot = owner.block.require_transaction().snapshot()
+        width = carried[-1][2] if carried else 0
         cursor = Cursor(
             name,
             prepared,
             owner.parameters,
             (),
             now_us(),
-            columns=program.columns,
+            columns=(program.columns or ())[: len(program.columns or ()) - width],
+            carried=carried,
             snapshot=snapshot,
             is_cursor=True,
             text=owner.current_text,
@@ -90,7 +98,23 @@ class CursorCommands:
             binary=binary,
         )
         cursor.rows = program.rows(owner.context.portal(snapshot), owner.parameters)
+        if carried:
+            cursor.rows = cursor.without_places(cursor.rows, len(cursor.columns or ()))
         owner.portals.add(cursor)
+
+    def _prepared(self, query: Statement) -> tuple[Prepared, tuple[Carried, ...]]:
+        """The cursor's query with what WHERE CURRENT OF needs, or else as it is."""
+        owner = self._owner
+        text, types = owner.current_text, owner.parameter_types
+        wider, carried = carrying(query, owner.catalog, owner.search_path.schemas)
+        if carried:
+            try:
+                return owner.make_prepared(text, wider, types), carried
+            except SqlError:
+                # It cannot carry them, or the role may not read keys: the query's own errors
+                # follow from the query as it was written.
+                pass
+        return owner.make_prepared(text, query, types), ()
 
     def fetch(
         self, name: str, direction: str, count: int | None

@@ -55,6 +55,7 @@ class EvaluationOwner(Protocol):
     def security(self) -> SecurityAccess: ...
     @property
     def routines(self) -> Routines: ...
+    def cursor_place(self, name: str, table: int) -> tuple[Any, ...] | None: ...
     def set_setting(self, name: str, value: str | None, *, local: bool = False) -> None: ...
     def transaction_id(self, *, assign: bool) -> int | None: ...
     def notice(
@@ -220,6 +221,10 @@ class Evaluation:
     ) -> Iterator[Any]:
         """A user's set-returning function."""
         return self._owner.routines.rows(oid, arguments, result, values, columns)
+
+    def cursor_place(self, name: str, table: int) -> tuple[Any, ...] | None:
+        """WHERE CURRENT OF."""
+        return self._owner.cursor_place(name, table)
 
     def random(self) -> float:
         """random()."""

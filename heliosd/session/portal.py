@@ -96,6 +96,31 @@ class Cursor(Portal):
     ended: bool = False
     # WITH HOLD, and its transaction has committed: it lives on from `kept`.
     held: bool = False
+    # Behind its outputs its rows have what finds them again in their tables (bind/current_of.py).
+    carried: tuple[tuple[int, int, int], ...] = ()
+    places: list[Row] = field(default_factory=list)
+
+    def without_places(self, rows: Iterator[list[Row]], width: int) -> Iterator[list[Row]]:
+        """The rows' `width` outputs; what is behind them is kept."""
+        for batch in rows:
+            self.places.extend(row[width:] for row in batch)
+            yield [row[:width] for row in batch]
+
+    def place(self, table: int, table_name: str) -> Row | None:
+        """What finds the row of a table on which it stands; 24000."""
+        found = [(low, high) for oid, low, high in self.carried if oid == table]
+        if self.held:
+            raise SqlError("24000", f'cursor "{self.name}" is held from a previous transaction')
+        if len(found) != 1:
+            raise SqlError(
+                "24000",
+                f'cursor "{self.name}" is not a simply updatable scan of table "{table_name}"',
+            )
+        index = self.position - 1 - self.dropped
+        if not 0 <= index < len(self.kept):
+            raise SqlError("24000", f'cursor "{self.name}" is not positioned on a row')
+        low, high = found[0]
+        return self.places[index][low:high]
 
     def known_row(self, number: int) -> Row | None:
         """Row `number` (from 1), read as far as necessary; None past the end."""
@@ -116,6 +141,7 @@ class Cursor(Portal):
         if not self.scroll and len(self.kept) > 2 * KEPT_ROWS:
             extra = min(len(self.kept) - KEPT_ROWS, max(0, self.position - 1 - self.dropped))
             del self.kept[:extra]
+            del self.places[:extra]
             self.dropped += extra
 
     def read_all(self) -> None:
@@ -230,6 +256,13 @@ class Portals:
     def get(self, name: str) -> Portal | None:
         """The portal, or None."""
         return self._portals.get(name)
+
+    def place(self, name: str, table: int, table_name: str) -> Row | None:
+        """WHERE CURRENT OF: 34000, 24000."""
+        found = self._portals.get(name)
+        if not isinstance(found, Cursor):
+            raise no_such_portal(name, "cursor")
+        return found.place(table, table_name)
 
     def add(self, portal: Portal) -> None:
         """Bind replaces the unnamed portal; another name must be free (42P03)."""

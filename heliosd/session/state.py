@@ -197,6 +197,11 @@ class SessionState(IdentityState):
             self._cursor_commands = CursorCommands(self)
         return self._cursor_commands
 
+    def cursor_place(self, name: str, table: int) -> tuple[Any, ...] | None:
+        """WHERE CURRENT OF: where the cursor stands in a table."""
+        found = self.catalog.by_oid(table)
+        return self.portals.place(name, table, "" if found is None else found.name)
+
     @property
     def notifications(self) -> Notifications:
         if self._notifications is None:

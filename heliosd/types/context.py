@@ -241,6 +241,11 @@ class EvalContext(Protocol):
         """The values of a user's set-returning function."""
         ...
 
+    def cursor_place(self, name: str, table: int) -> tuple[Any, ...] | None:
+        """What finds the row of a table on which a cursor stands; None: no row of it. 34000,
+        24000."""
+        ...
+
     def random(self) -> float:
         """This session's generator, in [0, 1)."""
         ...

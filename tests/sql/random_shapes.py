@@ -166,7 +166,7 @@ class Shapes(Queries):
             number = self.expression(inner + outer, "int", 1)
             body = (
                 f"SELECT {number} AS v FROM {inner_table} l WHERE {where} "
-                f"ORDER BY {number}, {key} LIMIT {pick.randint(1, 3)}"
+                f"ORDER BY ({number}) + 0, {key} LIMIT {pick.randint(1, 3)}"
             )
         on = " ON true" if join.startswith("LEFT") else ""
         keys = [f"t.{name}" for name in KEYS[table]]

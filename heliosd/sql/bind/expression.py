@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from heliosd.errors import SqlError, not_supported
+from heliosd.errors import SqlError
 from heliosd.functions.registry import SqlFunction
 from heliosd.sql.bind import operators
 from heliosd.sql.bind.calls import bind_call
@@ -22,6 +22,7 @@ from heliosd.sql.bind.coerce import (
     to_boolean,
     to_common,
 )
+from heliosd.sql.bind.current_of import bind_current_of
 from heliosd.sql.bind.grouping import bind_grouping
 from heliosd.sql.bind.names import bind_column, bind_field
 from heliosd.sql.bind.part_assign import document_key
@@ -490,7 +491,7 @@ def _set_to_default(level: Level, tree: tree_expressions.SetToDefault) -> Expr:
 
 
 def _current_of(level: Level, tree: tree_expressions.CurrentOf) -> Expr:
-    raise not_supported("WHERE CURRENT OF", position=tree.position)
+    return bind_current_of(level, tree)
 
 
 def _star(level: Level, tree: tree_expressions.Star) -> Expr:
