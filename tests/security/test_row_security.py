@@ -554,6 +554,107 @@ SCRIPTS = {
         comment on policy p on tt is null;
         drop policy p on tt cascade;
     """,
+    "roles and columns": """
+        alter table t enable row level security;
+        create policy p on t using (owner = current_user);
+        create function sneak(text) returns boolean language sql immutable as 'select 1 /
+          (length($1) - length($1)) > 0';
+        create function sneak_proof(text) returns boolean language sql immutable leakproof as
+          'select length($1) > 0';
+        set role rs_ann;
+        select id from t where sneak(secret) and owner <> 'rs_ann';
+        create function pg_temp.s(text) returns boolean language sql leakproof as 'select true';
+        select id from t where sneak_proof(secret) order by id;
+        reset role;
+        set session authorization rs_ann;
+        set role rs_bob;
+        set session authorization default;
+        create policy sess on t using (session_user = 'rs_bob');
+        set session authorization rs_bob;
+        select id from t order by id;
+        set session authorization default;
+        grant rs_ann to rs_bob;
+        set session authorization rs_bob;
+        select id from t order by id;
+        set role rs_ann;
+        select id from t order by id;
+        reset role;
+        set session authorization default;
+        begin;
+        savepoint a;
+        create policy extra on t using (true);
+        set role rs_ann;
+        select id from t order by id;
+        reset role;
+        rollback to a;
+        set role rs_ann;
+        select id from t order by id;
+        rollback;
+        create schema other_schema;
+        grant usage on schema other_schema to public;
+        create table other_schema.t (id int, owner text);
+        insert into other_schema.t values (1, 'rs_ann');
+        grant all on other_schema.t to public;
+        alter table other_schema.t enable row level security;
+        create policy p on other_schema.t using (exists (select 1 from public.t x where x.id =
+          t.id));
+        set role rs_ann;
+        select * from other_schema.t;
+        set search_path = other_schema;
+        select * from t;
+        reset search_path;
+        reset role;
+        select policyname, schemaname, qual from pg_policies order by 2, 1;
+        select pg_get_expr(polqual, polrelid), pg_get_expr(polqual, polrelid, true) from
+          pg_policy order by oid;
+        drop schema other_schema cascade;
+        create table gen (id int, dbl int generated always as (id * 2) stored, d int default 7,
+          who text default current_user);
+        alter table gen enable row level security;
+        create policy p on gen using (dbl > 4) with check (dbl > 4 and d = 7 and who =
+          current_user);
+        grant all on gen to public;
+        set role rs_ann;
+        insert into gen (id) values (1);
+        insert into gen (id) values (3);
+        insert into gen (id, d) values (3, 8);
+        update gen set id = 1;
+        update gen set id = 5 returning *;
+        select * from gen;
+        reset role;
+        create table idn (id int generated always as identity, v int);
+        alter table idn enable row level security;
+        create policy p on idn with check (id < 3);
+        grant all on idn to public;
+        set role rs_ann;
+        insert into idn (v) values (1), (2);
+        insert into idn (v) values (3);
+        insert into idn (v) values (1), (2), (3);
+        reset role;
+        select * from idn;
+        create table big (id int primary key, g int, s text);
+        insert into big select i, i % 3, 'x' || i from generate_series(1, 300) i;
+        create index on big (g);
+        alter table big enable row level security;
+        create policy p on big using (g = 1);
+        grant all on big to public;
+        set role rs_ann;
+        select count(*), min(id), max(id), sum(id) from big;
+        select count(*) from big where g = 2;
+        select count(*) from big b1 join big b2 on b1.g = b2.g where b1.id < 20;
+        select count(*) from big where id in (select id + 1 from big);
+        select g, count(*) from big group by g;
+        select count(*) from big where s like 'x1%';
+        select id from big where id > 290 order by id desc;
+        select id from big order by id desc limit 2;
+        update big set g = 2 where id = 1;
+        update big set s = 'y' where id = 2;
+        delete from big where id < 10;
+        select count(*) from big;
+        truncate big;
+        reset role;
+        select count(*) from big;
+    """,
     "copy and more": """
         alter table t enable row level security;
         create policy p on t using (n < 25);
@@ -597,7 +698,7 @@ def _drop_roles(both: tuple[Connection, Connection]) -> None:
         each.execute("reset role")
         each.execute("set client_min_messages = error")
         each.execute("drop schema public cascade")
-        each.execute("drop schema if exists elsewhere cascade")
+        each.execute("drop schema if exists elsewhere, other_schema cascade")
         each.execute("create schema public")
         each.execute("grant usage on schema public to public")
         for role in ROLES:

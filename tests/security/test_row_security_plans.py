@@ -6,6 +6,7 @@ CVE-2026-6460 and 2026-16239: a row was read in another shape than it was writte
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,6 +191,45 @@ def test_cve_2014_8161_2021_3393_no_value_in_an_error(login: Connection, server:
             login.execute(statement)
         assert caught.value.diag.message_detail is None, statement
         assert "12345" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("update t set n = 99 where id = 1 returning id", []),
+        ("update t set n = n + 1 returning id", [(3,)]),
+        ("delete from t where id = 1 returning id", []),
+        ("select id from t where id = 1 for update", []),
+        ("select id from t order by id for share", [(3,)]),
+        ("merge into t using (values (1)) s (i) on i = id when matched then delete", "MERGE 0"),
+        ("insert into t values (1, 'pl_ann', 1) on conflict (id) do update set n = 2", "42501"),
+    ],
+)
+def test_a_row_hidden_while_its_lock_is_awaited(
+    server: Server, login: Connection, statement: str, expected: Any
+) -> None:
+    """The newest version is asked, by policies too."""
+    login.execute("set role pl_ann")
+    answer: list[Any] = []
+
+    def run() -> None:
+        try:
+            cursor = login.execute(statement)
+            rows = cursor.description is not None
+            answer.append(cursor.fetchall() if rows else cursor.statusmessage)
+        except psycopg.Error as error:
+            answer.append(error.sqlstate)
+
+    with server.connect(dbname="plans") as root:
+        root.execute("begin")
+        root.execute("update t set owner = 'pl_bob' where id = 1")
+        waiting = threading.Thread(target=run)
+        waiting.start()
+        root.execute("commit")
+        waiting.join(20)
+        assert answer == [expected]
+        rows = root.execute("select owner, n from t where id = 1").fetchall()
+        assert rows == [("pl_bob", 10)]
 
 
 @pytest.mark.parametrize(
