@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,6 +28,8 @@ from heliosd.plan.physical import LOCATOR, CountRows, IndexScan, Result, SeqScan
 from heliosd.sql.bound import Expr, Sample, TableRel
 
 TABLEOID: Final = -6
+LATE_TESTS_MAX: Final = 4
+"""Tests that get a block of their own (CPython nests 20)."""
 
 
 def produce_result(
@@ -171,26 +174,49 @@ def checked(
     at = at.plus(system_codes(c, table, rel.rel, needed | needed_by(predicates), at))
     early = [p for p in predicates if not needed_by([p]) & packed.keys() and not _whole(p, rel)]
     late = [p for p in predicates if not any(p is e for e in early)]
-    with c.filtered(early, at):
-        columns = dict(packed)
-        for key, code in packed.items():
-            column = table.columns[key[1]]
-            unpack = c.types.type(column.type_oid).unpacker(column.typmod)
-            assert unpack is not None
-            name = code.text
-            value = f"{c.slot(unpack)}({name})"
-            if code.nullable:
-                value = f"None if {name} is None else {value}"
-            flow.writer.line(f"{name} = {value}")
-        at = at.plus(columns)
-        if (rel.rel, WHOLE_ROW) in needed | needed_by(predicates):
+    whole = (rel.rel, WHOLE_ROW) in needed | needed_by(predicates)
+    with ExitStack() as blocks:
+        blocks.enter_context(c.filtered(early, at))
+        if whole:
+            at = unpacked(c, table, packed, packed.keys(), at)
             live = [i for i, column in enumerate(rel.columns) if not column.hidden]
             row = tuple_of(at.columns[(rel.rel, i)].text for i in live)
             name = c.module.name("v")
             flow.writer.line(f"{name} = {row}")
             at = at.plus({(rel.rel, WHOLE_ROW): local(name, nullable=False)})
-        with c.filtered(late, at):
-            consume(at)
+            blocks.enter_context(c.filtered(late, at))
+        else:
+            # Each test unpacks what it reads: most rows do not come to the last one.
+            for predicate in late[:LATE_TESTS_MAX]:
+                at = unpacked(c, table, packed, needed_by([predicate]), at)
+                blocks.enter_context(c.filtered([predicate], at))
+            at = unpacked(c, table, packed, packed.keys(), at)
+            blocks.enter_context(c.filtered(late[LATE_TESTS_MAX:], at))
+        consume(at)
+
+
+def unpacked(
+    c: ProgramCompiler,
+    table: Table,
+    packed: Mapping[ColumnKey, Code],
+    wanted: Collection[ColumnKey],
+    at: Flow,
+) -> Flow:
+    """The flow with these columns as values instead of in storage's shape."""
+    columns: dict[ColumnKey, Code] = {}
+    for key, code in packed.items():
+        if key not in wanted or key in at.columns:
+            continue
+        column = table.columns[key[1]]
+        unpack = c.types.type(column.type_oid).unpacker(column.typmod)
+        assert unpack is not None
+        name = code.text
+        value = f"{c.slot(unpack)}({name})"
+        if code.nullable:
+            value = f"None if {name} is None else {value}"
+        at.writer.line(f"{name} = {value}")
+        columns[key] = code
+    return at.plus(columns)
 
 
 def _whole(predicate: Expr, rel: TableRel) -> bool:
