@@ -21,6 +21,7 @@ from heliosd.functions import (
     helios,
     json,
     json_populate,
+    keywords,
     mathematics,
     overlaps,
     parse_datetime,
@@ -35,6 +36,7 @@ from heliosd.functions import (
     textsearch,
     textsearch_headline,
     textsearch_rank,
+    transitions,
     values,
     window,
 )
@@ -64,6 +66,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     helios,
     json,
     json_populate,
+    keywords,
     mathematics,
     overlaps,
     parse_datetime,
@@ -78,6 +81,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     textsearch,
     textsearch_headline,
     textsearch_rank,
+    transitions,
     values,
     window,
 )

@@ -8,11 +8,11 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.types.template_datetime import ordinal_suffix
 from heliosd.functions.template_number import NumberTemplate, parse_number_template
 from heliosd.types.declare import Forms
 from heliosd.types.numeric import numeric_fit, numeric_out
 from heliosd.types.numeric_core import EXACT, round_to
+from heliosd.types.template_datetime import ordinal_suffix
 
 forms: Final = Forms()
 
@@ -54,7 +54,7 @@ class _Writer:
         """The index of the last digit that FM keeps."""
         point = self.digits.find(".")
         if point < 0:
-            return 0
+            return len(self.digits) - 1
         last = point + len(self.digits[point:].rstrip("0")) - 1
         last = max(last, point)
         zero_end = self.template.zero_end
@@ -364,7 +364,9 @@ def to_number(text: str, pattern: str) -> Decimal | None:
         raise SqlError("22P02", f'invalid input syntax for type numeric: "{digits or " "}"')
     value = EXACT.create_decimal(digits)
     precision = template.before + template.shift + template.after
-    typmod = ((precision << 16) | template.after) + 4
+    # as many digits behind the point as the text has, not the template
+    after = min(len(digits.partition(".")[2]), template.after)
+    typmod = ((precision << 16) | after) + 4
     if template.shifted:
         value = EXACT.scaleb(value, -template.shift)
         return round_to(value, template.after + template.shift)

@@ -26,6 +26,7 @@ from heliosd.types.numeric_core import (
 
 forms: Final = Forms()
 _ROUND_DIGITS_MAX: Final = 16383
+_ROUND_DIGITS_MIN: Final = -131_073  # one more than a numeric has before the point
 
 
 def _outside(message: str = "input is out of range") -> SqlError:
@@ -178,7 +179,10 @@ def numeric_round(value: Decimal, digits: int) -> Decimal:
     """Half away from zero; negative digits round before the point."""
     if not value.is_finite():
         return value
-    digits = max(min(digits, _ROUND_DIGITS_MAX), -_ROUND_DIGITS_MAX)
+    lead = -1 - value.adjusted()  # rounding here asks only the first digit
+    if digits < lead or (digits == lead and value.as_tuple().digits[0] < 5):
+        return Decimal(0)
+    digits = max(min(digits, _ROUND_DIGITS_MAX), _ROUND_DIGITS_MIN)
     rounded = round_to(value, digits)
     return rounded if digits >= 0 else round_to(rounded, 0)
 
@@ -194,7 +198,9 @@ def numeric_trunc(value: Decimal, digits: int) -> Decimal:
     """Towards zero."""
     if not value.is_finite():
         return value
-    digits = max(min(digits, _ROUND_DIGITS_MAX), -_ROUND_DIGITS_MAX)
+    if digits < -value.adjusted():
+        return Decimal(0)
+    digits = max(min(digits, _ROUND_DIGITS_MAX), _ROUND_DIGITS_MIN + 1)
     cut = truncate_to(value, digits)
     return cut if digits >= 0 else truncate_to(cut, 0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -20,12 +20,13 @@ from heliosd.types.declare import Forms
 from heliosd.types.floats import overflow
 from heliosd.types.interval import Interval, interval_add, interval_mul, interval_sub
 from heliosd.types.numeric_core import (
+    EXACT,
     divide,
     division_scale,
     numeric_add,
     numeric_mul,
     numeric_sub,
-    round_to,
+    scale_of,
 )
 from heliosd.types.registry import Value
 
@@ -75,9 +76,19 @@ def _exact_step(state: tuple[int, Decimal, Decimal], value: Any) -> tuple[int, D
 
 def numeric_root(value: Decimal, scale: int) -> Decimal:
     """The square root of a finite, non-negative number, rounded to `scale` digits."""
-    digits = max(value.adjusted() // 2 + 1, 1) + scale + 8
-    root = Context(prec=digits, rounding=ROUND_HALF_UP, Emax=400_000, Emin=-400_000).sqrt(value)
-    return round_to(root, scale)
+    # Integers: the root of value * 10^(2 * scale), rounded once.
+    shift = max(scale, (scale_of(value) + 1) // 2, 0)
+    whole = int(EXACT.scaleb(value, 2 * shift))
+    root = math.isqrt(whole)
+    cut = 10 ** (shift - scale)
+    if cut == 1:
+        rounded = root + (whole - root * root > root)
+    else:
+        # twice the root against the middle between two results decides, exactly
+        low = root // cut
+        middle = (2 * low + 1) * cut
+        rounded = low + (4 * whole >= middle * middle)
+    return EXACT.scaleb(Decimal(rounded), -scale)
 
 
 def _exact_variance(*, sample: bool, root: bool) -> AggregateForm:

@@ -413,6 +413,16 @@ def pg_notify(ctx: EvalContext, channel: str | None, payload: str | None) -> str
     return ""
 
 
+# ------------------------------------------------------------ transactions
+
+
+@forms.function("pg_current_snapshot()", "txid_current_snapshot()", needs_context=True)
+def pg_current_snapshot(ctx: EvalContext) -> tuple[int, int, tuple[int, ...]]:
+    """What had ended when the statement began: nothing from this transaction's number on."""
+    number = ctx.transaction_id(assign=True) or 1
+    return number, number, ()
+
+
 # ------------------------------------------------------------ types
 
 

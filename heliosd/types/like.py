@@ -153,6 +153,13 @@ forms.templates(
 )
 
 
+@forms.function("like_escape(bytea,bytea)")
+def like_escape_bytes(pattern: bytes, escape: bytes) -> bytes:
+    r"""The same for bytes; 22025."""
+    text = like_escape(pattern.decode("latin-1"), escape.decode("latin-1"))
+    return text.encode("latin-1")
+
+
 @forms.function("like_escape(text,text)")
 def like_escape(pattern: str, escape: str) -> str:
     r"""The pattern with another escape character rewritten to use \; 22025."""

@@ -94,6 +94,19 @@ def lsn_difference(left: int, right: int) -> Decimal:
     return Decimal(left - right)
 
 
+@forms.function("pg_lsn(numeric)")
+def lsn_of(value: Decimal) -> int:
+    """22003, 0A000."""
+    if not value.is_finite():
+        raise SqlError(
+            "0A000", f"cannot convert {'NaN' if value.is_nan() else 'infinity'} to pg_lsn"
+        )
+    whole = int(value.to_integral_value(rounding="ROUND_HALF_UP"))
+    if not 0 <= whole < 1 << 64:
+        raise SqlError("22023", "pg_lsn out of range")
+    return whole
+
+
 @forms.function("pg_lsn_pli(pg_lsn,numeric)")
 def lsn_plus(value: int, count: Decimal) -> int:
     """22023, 0A000."""

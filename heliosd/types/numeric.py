@@ -280,6 +280,12 @@ def int_to_numeric(value: int) -> Decimal:
     return from_int(value)
 
 
+@forms.function("numeric_inc(numeric)")
+def numeric_inc(value: Decimal) -> Decimal:
+    """One more."""
+    return numeric_add(value, ONE)
+
+
 @forms.helper
 def numeric_abs(value: Decimal) -> Decimal:
     """|value|."""
