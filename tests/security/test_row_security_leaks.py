@@ -187,8 +187,8 @@ def test_leakproof_is_what_postgres_says(server: Server, postgres_dsn: str) -> N
     """Functions, and the operators and casts that call them."""
     query = "select oid::int, proleakproof from pg_proc where oid < 8000"
     with server.connect() as ours, psycopg.connect(postgres_dsn) as theirs:
-        known = dict(theirs.execute(query).fetchall())
-        shown = dict(ours.execute(query).fetchall())
+        known: dict[int, bool] = dict(theirs.execute(query).fetchall())
+        shown: dict[int, bool] = dict(ours.execute(query).fetchall())
     assert {oid for oid in shown if shown[oid] != known.get(oid)} == set()
     functions = [f for f in FUNCTIONS.by_oid.values() if isinstance(f, SqlFunction)]
     declared = {f.oid: f.leakproof for f in functions if 0 < f.oid < 8000}
