@@ -180,7 +180,7 @@ def numeric_round(value: Decimal, digits: int) -> Decimal:
     if not value.is_finite():
         return value
     lead = -1 - value.adjusted()  # rounding here asks only the first digit
-    if digits < lead or (digits == lead and value.as_tuple().digits[0] < 5):
+    if digits < 0 and (digits < lead or (digits == lead and value.as_tuple().digits[0] < 5)):
         return Decimal(0)
     digits = max(min(digits, _ROUND_DIGITS_MAX), _ROUND_DIGITS_MIN)
     rounded = round_to(value, digits)
@@ -198,7 +198,7 @@ def numeric_trunc(value: Decimal, digits: int) -> Decimal:
     """Towards zero."""
     if not value.is_finite():
         return value
-    if digits < -value.adjusted():
+    if digits < min(-value.adjusted(), 0):
         return Decimal(0)
     digits = max(min(digits, _ROUND_DIGITS_MAX), _ROUND_DIGITS_MIN + 1)
     cut = truncate_to(value, digits)
