@@ -14,7 +14,7 @@ rollback gives back and which survive a restart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from heliosd.catalog.membership import Walk, role_list
 from heliosd.catalog.objects import Budget, Role
@@ -22,6 +22,10 @@ from heliosd.errors import CONFIGURATION_LIMIT_EXCEEDED, SqlError
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
+
+
+TELLING_CLASSES: Final = frozenset({"21", "22", "23", "P0"})
+"""SQLSTATE classes of errors whose text may hold a value: about data, constraints, and raised."""
 
 
 class Counters(Protocol):

@@ -345,7 +345,7 @@ class Session(LinkedSession):
 
     def _fail(self, error: BaseException) -> None:
         """Answer an error and undo what it must undo."""
-        sql_error = as_told(error) or self._unexpected(error)
+        sql_error = self.counted(as_told(error) or self._unexpected(error))
         self.accounting.failed()
         if sql_error.sqlstate == INSUFFICIENT_PRIVILEGE:
             self.tell_refusal(sql_error)

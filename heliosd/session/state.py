@@ -29,7 +29,7 @@ from heliosd.execute.utility.describe import SessionDescriber
 from heliosd.execute.utility.registry import command_for
 from heliosd.execute.utility.temporary import run_on_commit
 from heliosd.security.authorize import check_privileges
-from heliosd.security.budgets import budgets_for, budgets_of
+from heliosd.security.budgets import TELLING_CLASSES, budgets_for, budgets_of
 from heliosd.session.advisory import AdvisoryLocks
 from heliosd.session.block import Block
 from heliosd.session.channel import Channel
@@ -100,6 +100,7 @@ class SessionState(IdentityState):
         "face",
         "last_template",
         "lock_owner",
+        "metered",
         "minor",
         "multi_statement",
         "parameter_types",
@@ -145,6 +146,8 @@ class SessionState(IdentityState):
         self.parameter_types: tuple[int, ...] = ()
         self.multi_statement = False
         self.last_template: KnownTemplate | None = None
+        # What the running statement's rows are drawn from; None: it may be any budget.
+        self.metered: tuple[Budget, ...] | None = ()
         self._binary_answer = False
         self._advisory: AdvisoryLocks | None = None
         self._sequences: Sequences | None = None
@@ -302,7 +305,7 @@ class SessionState(IdentityState):
         check_privileges(self.catalog, self.current_role_oid, program.privileges)
         roles = (self.session_role_oid, self.current_role_oid)
         budgets = budgets_of(self.catalog, roles)
-        if budgets and program.columns is not None:
+        if budgets and not (program.kind is StatementKind.UTILITY and program.columns is None):
             budgets = budgets_for(budgets, tables_read(self, program))
             if budgets:
                 return replace(program, budgets=budgets, point=None, point_modify=None)
@@ -311,6 +314,21 @@ class SessionState(IdentityState):
     def draw(self, budgets: Sequence[Budget], rows: int, size_bytes: int) -> None:
         """Before so much is sent of rows that budgets are about: 53400 when it is too much."""
         self.instance.ledger.draw(budgets, rows, size_bytes)
+
+    def counted(self, error: SqlError) -> SqlError:
+        """An error about data may tell a value: it counts as a row of the tables that are read."""
+        if error.sqlstate[:2] not in TELLING_CLASSES:
+            return error
+        budgets, self.metered = self.metered, ()
+        if budgets is None:
+            budgets = budgets_of(self.catalog, (self.session_role_oid, self.current_role_oid))
+        if budgets:
+            size = len(f"{error.message}{error.detail or ''}".encode())
+            try:
+                self.instance.ledger.draw(budgets, 1, size)
+            except SqlError as refused:
+                return refused
+        return error
 
     def row_count(self, tree_id: int) -> int:
         """Rows in a tree at the newest root, for the planner."""
@@ -452,7 +470,10 @@ class SessionState(IdentityState):
             self.advisory_locks.unlock_all()
 
     def notify(self, channel: str, payload: str) -> None:
-        """pg_notify()."""
+        """pg_notify(); what it sends counts for budgets of bytes."""
+        roles = (self.session_role_oid, self.current_role_oid)
+        if budgets := budgets_of(self.catalog, roles):
+            self.draw(budgets, 0, len(payload.encode()))
         self.notifications.notify(channel, payload)
 
     def check_domain(self, oid: int, value: Any) -> Any:

@@ -206,6 +206,37 @@ def test_rows_that_are_scanned_but_not_sent_cost_nothing(pot: Pot) -> None:
     assert pot.drawn()[0] == 1
 
 
+def test_an_error_that_may_tell_a_value_counts_as_a_row(pot: Pot) -> None:
+    telling = (
+        "select (v || id)::int from pot where id = {}",
+        "update pot set v = v where (v || id)::int = 1 and id = {}",
+        "explain analyze select (v || id)::int from pot where id = {}",
+    )
+    for sql in telling:
+        pot.set(3)
+        with pot.connect() as connection:
+            for number in range(3):
+                with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+                    connection.execute(sql.format(number + 1))
+            with pytest.raises(psycopg.errors.ConfigurationLimitExceeded) as caught:
+                connection.execute(sql.format(50))
+            assert "value 50" not in str(caught.value)
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                connection.execute("select 1 / (id - 1) from other")
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                connection.execute("select * from nothing")
+    pot.drop()
+
+
+def test_notifications_count_their_bytes(pot: Pot) -> None:
+    pot.set(None, 600)
+    with pot.connect() as connection:
+        connection.execute("select pg_notify('out', string_agg(v, ',')) from pot where id < 20")
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
+            connection.execute("select pg_notify('out', string_agg(v, ',')) from pot")
+    pot.drop()
+
+
 def test_bytes_are_counted(pot: Pot) -> None:
     pot.set(None, 400)
     with pot.connect() as connection:

@@ -266,6 +266,7 @@ class Execution:
         state.take_binary_answer()
         state.parameters = parameters
         state.parameter_types = program.parameter_types
+        state.metered = None if program.kind is StatementKind.UTILITY else program.budgets
         state.block.open()
         if program.writes and state.block.read_only:
             raise SqlError(
