@@ -135,7 +135,12 @@ def compile_element_value(c: ExpressionCompiler, node: ElementValue) -> Code:
 
 def compile_session_value(c: ExpressionCompiler, node: SessionValue) -> Code:
     slot = c.module.slot(row_functions.SESSION_VALUES[node.kind])
-    return Code(f"{slot}({c.evaluation()})", nullable=True, uses=frozenset({"evaluation"}))
+    text = f"{slot}({c.evaluation()})"
+    fit = c.types.type(node.type).apply_typmod
+    if node.typmod >= 0 and fit is not None:
+        # CURRENT_TIMESTAMP(2)
+        text = f"{c.module.slot(fit)}({text}, {node.typmod}, False)"
+    return Code(text, nullable=True, uses=frozenset({"evaluation"}))
 
 
 def compile_subplan(c: ExpressionCompiler, node: SubPlan) -> Code:

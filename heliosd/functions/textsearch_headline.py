@@ -50,6 +50,7 @@ class _Options:
     delimiter: str = " ... "
 
 
+_MARK_MAX_BYTES: Final = 32_767
 _OPTION: Final = re.compile(
     r"""\s*,?\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*
         (?:"((?:[^"\\]|\\.|"")*)"|'((?:[^'\\]|\\.|'')*)'|([^\s,"']*(?:[^\s,])?))\s*""",
@@ -100,6 +101,13 @@ def parse_options(text: str) -> _Options:
                 options.everything = value.lower() in ("1", "on", "true", "t", "y", "yes")
             case _:
                 raise SqlError("22023", f'unrecognized headline parameter: "{name}"')
+    for name, text_of in (
+        ("StartSel", options.start),
+        ("StopSel", options.stop),
+        ("FragmentDelimiter", options.delimiter),
+    ):
+        if len(text_of.encode()) > _MARK_MAX_BYTES:
+            raise SqlError("22023", f'value for "{name}" is too long')
     if not options.everything:
         if options.words_min >= options.words_max:
             raise SqlError("22023", "MinWords should be less than MaxWords")

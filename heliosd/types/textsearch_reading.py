@@ -144,7 +144,7 @@ class _WebReader:
             if self._is_or():
                 self.at += 2
                 return "|"
-            if text[self.at] not in _SPACE:
+            if text[self.at] not in _SPACE + _OPERATORS:
                 return "&"
             self.at += 1
         return ""
