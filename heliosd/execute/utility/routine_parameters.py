@@ -9,7 +9,19 @@ from heliosd.catalog.objects import Column, Reference, Routine, RoutineParameter
 from heliosd.errors import SqlError
 from heliosd.execute.utility.names import require_usage
 from heliosd.execute.utility.stored_text import bind_default
-from heliosd.sql.bind.resolve import POLYMORPHIC
+from heliosd.sql.bind.resolve import (
+    ANYARRAY,
+    ANYCOMPATIBLE,
+    ANYCOMPATIBLEARRAY,
+    ANYCOMPATIBLEMULTIRANGE,
+    ANYCOMPATIBLENONARRAY,
+    ANYCOMPATIBLERANGE,
+    ANYELEMENT,
+    ANYENUM,
+    ANYMULTIRANGE,
+    ANYNONARRAY,
+    ANYRANGE,
+)
 from heliosd.sql.bind.typenames import resolve_type_name
 from heliosd.sql.tree.base import FunctionParameter, ParameterMode, TypeName
 
@@ -21,6 +33,38 @@ VOID: Final = 2278
 RECORD: Final = 2249
 ANY: Final = 2276
 
+_DETERMINED_BY: Final = (
+    (
+        {ANYRANGE, ANYMULTIRANGE},
+        {ANYRANGE, ANYMULTIRANGE},
+        "anyrange or anymultirange",
+    ),
+    (
+        {ANYCOMPATIBLERANGE, ANYCOMPATIBLEMULTIRANGE},
+        {ANYCOMPATIBLERANGE, ANYCOMPATIBLEMULTIRANGE},
+        "anycompatiblerange or anycompatiblemultirange",
+    ),
+    (
+        {ANYELEMENT, ANYARRAY, ANYNONARRAY, ANYENUM},
+        {ANYELEMENT, ANYARRAY, ANYNONARRAY, ANYENUM, ANYRANGE, ANYMULTIRANGE},
+        "anyelement, anyarray, anynonarray, anyenum, anyrange, or anymultirange",
+    ),
+    (
+        {ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY},
+        {
+            ANYCOMPATIBLE,
+            ANYCOMPATIBLEARRAY,
+            ANYCOMPATIBLENONARRAY,
+            ANYCOMPATIBLERANGE,
+            ANYCOMPATIBLEMULTIRANGE,
+        },
+        (
+            "anycompatible, anycompatiblearray, anycompatiblenonarray, anycompatiblerange, or "
+            "anycompatiblemultirange"
+        ),
+    ),
+)
+"""(results, the inputs any of which tells what they are, those in words)."""
 _MODES: Final = {
     ParameterMode.DEFAULT: "i",
     ParameterMode.IN: "i",
@@ -94,8 +138,8 @@ def _check_name(found: list[RoutineParameter], tree: FunctionParameter, mode: st
     for other in found:
         if other.name != tree.name:
             continue
-        # A pure input and an output may share a name, but not those of a TABLE.
-        if {mode, other.mode} in ({"i", "o"}, {"v", "o"}):
+        # A pure input may share its name with an output, one of a TABLE's too.
+        if {mode, other.mode} in ({"i", "o"}, {"v", "o"}, {"i", "t"}, {"v", "t"}):
             continue
         raise SqlError("42P13", f'parameter name "{tree.name}" used more than once')
 
@@ -109,6 +153,9 @@ def result_of(
     outputs = [p for p in parameters if p.mode in "obt"]
     if statement.procedure:
         return (RECORD if outputs else VOID), False
+    inputs = [p.type_oid for p in parameters if p.mode in "ibv"]
+    for output in outputs:
+        _check_determined(session, output.type_oid, inputs)
     required = 0
     if len(outputs) == 1:
         required = outputs[0].type_oid
@@ -125,17 +172,21 @@ def result_of(
         kind = session.catalog.types.by_oid.get(required)
         shown = "record" if kind is None else kind.display
         raise SqlError("42P13", f"function result type must be {shown} because of OUT parameters")
-    inputs = [p.type_oid for p in parameters if p.mode in "ibv"]
-    if oid in POLYMORPHIC and not any(each in POLYMORPHIC for each in inputs):
-        kind = session.catalog.types.by_oid.get(oid)
-        name = "anyelement" if kind is None else kind.name
-        raise SqlError(
-            "42P13",
-            "cannot determine result data type",
-            detail=f"A result of type {name} requires at least one input of type anyelement, "
-            "anyarray, anynonarray, anyenum, anyrange, or anymultirange.",
-        )
+    _check_determined(session, oid, inputs)
     return oid, statement.returns.setof
+
+
+def _check_determined(session: SessionServices, oid: int, inputs: list[int]) -> None:
+    """42P13 for a polymorphic result that no argument's type tells."""
+    needed = next((family for family in _DETERMINED_BY if oid in family[0]), None)
+    if needed is None or any(each in needed[1] for each in inputs):
+        return
+    raise SqlError(
+        "42P13",
+        "cannot determine result data type",
+        detail=f"A result of type {session.catalog.types.type(oid).name} requires at least one "
+        f"input of type {needed[2]}.",
+    )
 
 
 def check_replaced(session: SessionServices, old: Routine, new: Routine) -> None:

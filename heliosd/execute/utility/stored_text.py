@@ -26,6 +26,7 @@ from heliosd.execute.utility.describe import canonical_names
 from heliosd.security.lineage import output_sources
 from heliosd.security.masks import require_unmask
 from heliosd.sql.bind.coerce import assign, location, settle, to_boolean
+from heliosd.sql.bind.state import UnknownLiteral
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.bind.stored import bind_table_expression
 from heliosd.sql.bound import Cast, Const, Expr, FieldSelect, SessionValue, Var, WholeRow
@@ -35,7 +36,7 @@ from heliosd.sql.tree import query as tree_query
 from heliosd.sql.tree.base import Expression
 from heliosd.sql.tree.expressions import ColumnRef
 from heliosd.types.oids import FIRST_NORMAL_OID
-from heliosd.types.quoting import quote_identifier
+from heliosd.types.quoting import quote_identifier, quote_literal
 
 if TYPE_CHECKING:
     from heliosd.catalog.lookup import Catalog
@@ -93,6 +94,10 @@ def bind_default(session: SessionServices, tree: Expression, column: Column) -> 
         if error.sqlstate == "42804":
             error.message = error.message.replace("but expression", "but default expression")
         raise
+    if isinstance(assigned, UnknownLiteral):
+        # For a polymorphic parameter: each call decides what it is.
+        text = "NULL" if assigned.text is None else quote_literal(assigned.text)
+        return StoredExpression(text, is_null=assigned.text is None)
     return _stored(scope, assigned, None)
 
 

@@ -286,8 +286,7 @@ class Resolver:
         """The candidate for these argument types; raises AmbiguousError."""
         exact = [c for c in candidates if c.arguments == inputs]
         if exact:
-            # Not packing, no defaults comes first: the order of `candidates` says so.
-            return min(exact, key=lambda c: (c.packed >= 0, c.defaults))
+            return self._same(exact)
         viable = [
             c
             for c in candidates
@@ -299,17 +298,29 @@ class Resolver:
         ]
         if not viable:
             return None
-        plain = [c for c in viable if c.packed < 0]
-        distinct: dict[tuple[int, ...], Candidate] = {}
-        for candidate in (*plain, *(c for c in viable if c.packed >= 0)):
-            distinct.setdefault(candidate.arguments, candidate)
-        viable = list(distinct.values())
-        if len(viable) == 1:
-            return viable[0]
-        chosen = self.select([c.arguments for c in viable], inputs)
+        distinct: dict[tuple[int, ...], list[Candidate]] = {}
+        for candidate in sorted(viable, key=lambda c: c.packed >= 0):
+            distinct.setdefault(candidate.arguments, []).append(candidate)
+        alike = list(distinct.values())
+        if len(alike) == 1:
+            return self._same(alike[0])
+        chosen = self.select(list(distinct), inputs)
         if chosen is None:
             raise AmbiguousError
-        return viable[chosen]
+        return self._same(alike[chosen])
+
+    @staticmethod
+    def _same(alike: list[Candidate]) -> Candidate:
+        """Of candidates with the same types: one that packs nothing and takes no defaults; raises
+        AmbiguousError for two that take defaults."""
+
+        def rank(candidate: Candidate) -> tuple[bool, bool]:
+            return candidate.packed >= 0, candidate.defaults > 0
+
+        best = min(alike, key=rank)
+        if best.defaults and sum(rank(each) == rank(best) for each in alike) > 1:
+            raise AmbiguousError
+        return best
 
     # -- the common rules --------------------------------------------------------------------
 
