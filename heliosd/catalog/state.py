@@ -172,6 +172,8 @@ class CatalogState:
         """Counts all changes: while it stands still, no plan has become stale."""
         self.names_generation = 0
         """Counts names that came or went: a plan's names may now mean something else."""
+        self.closed_functions: set[int] = set()
+        """Built-in functions on which something was granted or revoked."""
         self.roles_generation = 0
         """Counts changes of roles, memberships, databases, schemas and of grants on what is built
         in: privileges must be decided again."""
@@ -188,6 +190,8 @@ class CatalogState:
         self.generation += 1
         if isinstance(obj, _DECIDES_ROLES):
             self.roles_generation += 1
+        if isinstance(obj, BuiltInAcl) and obj.kind == "function":
+            self.closed_functions.add(obj.target)
         for each in (obj, *derived(obj)):
             self.objects[each.oid] = each
             key = name_key(each)
@@ -213,6 +217,8 @@ class CatalogState:
         self.generation += 1
         if isinstance(obj, _DECIDES_ROLES):
             self.roles_generation += 1
+        if isinstance(obj, BuiltInAcl) and obj.kind == "function":
+            self.closed_functions.discard(obj.target)
         if not isinstance(obj, Statistics):
             self.names_generation += 1
         for each in (obj, *derived(obj)):

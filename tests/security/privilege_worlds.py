@@ -527,11 +527,11 @@ def _information(role: str, world: World) -> Iterator[Step]:
             f"order by {order}",
         )
     yield Step(role, f"select * from information_schema.applicable_roles where grantee like "
-                     f"'w{world.seed}%' order by 1, 2")  # fmt: skip
+                     f"'w{world.seed}_' order by 1, 2")  # fmt: skip
     yield Step(role, "select * from information_schema.administrable_role_authorizations "
-                     f"where grantee like 'w{world.seed}%' order by 1, 2")  # fmt: skip
+                     f"where grantee like 'w{world.seed}_' order by 1, 2")  # fmt: skip
     yield Step(role, "select role_name from information_schema.enabled_roles "
-                     f"where role_name like 'w{world.seed}%' order by 1")  # fmt: skip
+                     f"where role_name like 'w{world.seed}_' order by 1")  # fmt: skip
 
 
 def _catalog(world: World) -> Iterator[Step]:
@@ -552,10 +552,10 @@ def _catalog(world: World) -> Iterator[Step]:
     yield Step(None, "select pg_get_userbyid(defaclrole), n.nspname, defaclobjtype, "
                      "defaclacl::text from pg_default_acl left join pg_namespace n "
                      f"on n.oid = defaclnamespace where pg_get_userbyid(defaclrole) like "
-                     f"'w{world.seed}%' order by 1, 2, 3")  # fmt: skip
+                     f"'w{world.seed}_' order by 1, 2, 3")  # fmt: skip
     yield Step(None, "select roleid::regrole, member::regrole, pg_get_userbyid(grantor), "
                      "admin_option from pg_auth_members where member::regrole::text like "
-                     f"'w{world.seed}%' order by roleid::regrole::text, "
+                     f"'w{world.seed}_' order by roleid::regrole::text, "
                      "member::regrole::text")  # fmt: skip
     yield Step(None, "select c.relname, e.* from pg_class c join pg_namespace n on n.oid = "
                      "relnamespace, aclexplode(coalesce(relacl, acldefault(case relkind when 'S' "

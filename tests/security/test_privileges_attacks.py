@@ -405,6 +405,22 @@ def test_revoke_between_bind_and_execute(stage: Stage) -> None:
     reader.execute("select pg_sleep(0)")
 
 
+def test_a_closed_function_is_closed_behind_operators_and_casts_too(stage: Stage) -> None:
+    stage.role("user_of")
+    user = stage.login("user_of")
+    user.execute("create temp table t as select '{1}'::int4[] as a, 1::int8 as b")
+    queries = ("select a::int8[] from t", "select 1::int4::int8", "select b + b from t")
+    for query in queries:
+        user.execute(query)
+    stage.run("revoke execute on function int8(int4) from public",
+              "revoke execute on function int8pl(int8, int8) from public")  # fmt: skip
+    for query in queries:
+        refused(user, query)
+        stage.owner.execute("select 1::int4::int8")
+    stage.run("grant execute on function int8(int4) to user_of")
+    user.execute("select 1::int4::int8")
+
+
 def test_ddl_can_be_reserved(stage: Stage) -> None:
     """The guide's example: only an administrative role defines anything."""
     stage.role("admin")

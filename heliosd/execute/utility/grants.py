@@ -269,6 +269,12 @@ def _allowed(
     """(grantor, the letters it may grant): 42501 for a role without any, warnings for some."""
     catalog, role = session.catalog, current_role_oid(session)
     grantor, allowed = acl_change.best_grantor(catalog, items, role, found.owner, letters)
+    if not change.grant and acl.UNMASK in letters:
+        # REVOKE ALL takes it along: who revokes, and what is warned of, is up to the others.
+        letters = letters.replace(acl.UNMASK, "") or letters
+        grantor, allowed = acl_change.best_grantor(catalog, items, role, found.owner, letters)
+        if grantor == found.owner:
+            return grantor, acl.ordered(allowed + acl.UNMASK)
     if allowed == letters:
         return grantor, allowed
     shown = found.name if column is None else f'column "{column}" of relation "{found.name}"'
@@ -337,7 +343,7 @@ def _change_columns(
         items = () if column is None else column.acl or ()
         grantor, allowed = _allowed(
             session, found, (*whole, *items), letters,
-            replace(change, everything=letters == acl.COLUMN_PRIVILEGES),
+            replace(change, everything=set(letters) >= set(acl.COLUMN_PRIVILEGES)),
             _SYSTEM_COLUMNS[attnum] if column is None else column.name,
         )  # fmt: skip
         if column is None:

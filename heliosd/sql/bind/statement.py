@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from heliosd.catalog.built_in_acl import is_open_relation
 from heliosd.catalog.objects import ColumnedRelation, SystemView
 from heliosd.errors import SqlError, not_supported
+from heliosd.sql.bind.closed_functions import closed_functions
 from heliosd.sql.bind.expression import EXPRESSIONS
 from heliosd.sql.bind.insert import bind_insert
 from heliosd.sql.bind.merge import bind_merge
@@ -73,7 +74,7 @@ def bind_statement(
         bound,
         _result_columns(state, bound),
         tuple(types),
-        collect_privileges(state),
+        (*collect_privileges(state), *closed_functions(state, bound)),
         tuple(state.dependencies.items()),
         state.rels_total,
         state.ctes_total,
