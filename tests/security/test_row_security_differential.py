@@ -17,8 +17,8 @@ from tests.server import Server
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 WORLDS_TOTAL = 200
-WORLDS_IN_TEST = 10
-PROBES = 60
+WORLDS_IN_TEST = 6
+PROBES = 50
 
 
 class Side:
