@@ -120,7 +120,7 @@ def table_paths(scan: Scan, more: Sequence[Expr], context: TableContext) -> Iter
     rows = context.rows(rel)
     wanted = rows * selectivity(predicates, context.facts)
     width = 8 * len(columns)
-    cost = rows * (SCAN_ROW + CHECK * len(predicates))
+    cost = rows * (SCAN_ROW + tests_cost(predicates))
     yield SeqScan(rel, columns, predicates, estimate=Estimate(wanted, 0.0, cost, width))
     if rel.sample is not None:
         return
@@ -129,6 +129,17 @@ def table_paths(scan: Scan, more: Sequence[Expr], context: TableContext) -> Iter
         path = _index_path(rel, columns, predicates, usable, index, rows, wanted, context)
         if path is not None:
             yield path
+
+
+def tests_cost(predicates: Sequence[Expr]) -> float:
+    """What testing one row costs: its subqueries are run for it, unless they read nothing of it."""
+    cost = CHECK * len(predicates)
+    for predicate in predicates:
+        for item in walk(predicate):
+            if isinstance(item, SubPlan) and item.parameters:
+                estimate = getattr(item.plan, "estimate", None)
+                cost += 0.0 if estimate is None else estimate.cost
+    return cost
 
 
 def candidates(table: Table) -> Iterator[Index]:
@@ -230,7 +241,7 @@ def _index_path(
         cost = DESCEND * combinations + reached * SCAN_ROW
     else:
         cost = DESCEND * combinations + reached * (INDEX_ROW + FETCH_ROW)
-    cost += reached * CHECK * len(remaining)
+    cost += reached * tests_cost(remaining)
     return IndexScan(
         rel,
         columns,

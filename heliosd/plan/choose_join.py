@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
-from heliosd.plan.access import CHECK
+from heliosd.plan.access import tests_cost
 from heliosd.plan.choose_rows import guarded_scan
 from heliosd.plan.choose_scan import choose_scan
 from heliosd.plan.columns import expression_rels
@@ -124,7 +124,7 @@ def _loop(
         cost = one.cost + max(one.rows, 1.0) * two.cost
     else:
         cost = one.cost + two.cost + pairs * LOOP_ROW
-    cost += pairs * CHECK * len(predicates)
+    cost += pairs * tests_cost(predicates)
     rows = _joined_rows(kind, one.rows, two.rows, pairs * share)
     estimate = Estimate(
         rows, one.startup + two.startup, cost + rows * OUT_ROW, one.width + two.width
@@ -151,6 +151,9 @@ def _hash_join(
     rows = _joined_rows(kind, one.rows, two.rows, pairs)
     startup = one.startup + two.cost + two.rows * HASH_ROW
     cost = one.cost + two.cost + two.rows * HASH_ROW + one.rows * PROBE_ROW + rows * OUT_ROW
+    if predicates:
+        met = pairs / max(planner.fraction(predicates), 1e-9) if share else pairs
+        cost += min(met, one.rows * max(two.rows, 1.0)) * tests_cost(predicates)
     estimate = Estimate(rows, startup, cost, one.width + two.width)
     return physical.HashJoin(kind, left, right, keys, predicates, estimate)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from heliosd.plan import nodes as logical
 from heliosd.plan import physical
-from heliosd.plan.access import CHECK, direction, path_order
+from heliosd.plan.access import direction, path_order, tests_cost
 from heliosd.plan.choose_scan import choose_scan
 from heliosd.plan.columns import expression_rels, given_rels
 from heliosd.plan.expression_facts import is_volatile
@@ -55,7 +55,7 @@ def choose_filter(planner: Planner, plan: logical.Filter, wish: Wish) -> Physica
     below = planner.choose(plan.input, Wish(wish.order, wish.rows / max(share, 0.001)))
     old = below.estimate
     estimate = Estimate(
-        old.rows * share, old.startup, old.cost + old.rows * CHECK * len(predicates), old.width
+        old.rows * share, old.startup, old.cost + old.rows * tests_cost(predicates), old.width
     )
     return physical.Filter(below, predicates, estimate)
 
