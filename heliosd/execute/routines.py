@@ -16,12 +16,12 @@ from heliosd.catalog.objects import Role, Routine
 from heliosd.errors import SqlError
 from heliosd.execute.planning import prepare_bound
 from heliosd.execute.program import PlanIsStale, Program
-from heliosd.execute.utility.registry import statement_name
 from heliosd.security.authorize import check_privileges
 from heliosd.security.rewrite import secure
 from heliosd.sql.bind.routine_result import RECORD, VOID, RoutineResult, fit_result
 from heliosd.sql.bind.statement import bind_statement
 from heliosd.sql.parser import parse_statements
+from heliosd.sql.tree.base import statement_name
 from heliosd.sql.tree.modify import Modification
 from heliosd.sql.tree.query import Query, ResultTarget, Select
 from heliosd.sql.tree.routine import CreateFunction, Return
@@ -259,8 +259,6 @@ def prepare_body(
 
     `as_owner`: the routine is being made: what a caller may do is looked at when it is called.
     """
-    from heliosd.execute.prepare import prepare_utility
-
     arguments, result, declared = types
     scope = body_scope(session, routine, arguments)
     trees = parse_body(routine)
@@ -271,7 +269,7 @@ def prepare_body(
         last = wanted if number == len(trees) else None
         if not isinstance(tree, Query | Modification):
             check_utility(tree, last, scope)
-            yield prepare_utility(tree, session)
+            yield session.prepare(tree, arguments)
             continue
         with scope.catalog.made_types.watching():
             bound = bind_statement(tree, scope, None if last is None else fitter(last))

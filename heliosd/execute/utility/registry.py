@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliosd.errors import not_supported
 from heliosd.execute.program import CommandResult
+from heliosd.sql.tree.base import statement_name
 
 if TYPE_CHECKING:
     from heliosd.execute.context import SessionServices
@@ -128,13 +129,3 @@ def run_utility(statement: object, session: SessionServices) -> CommandResult:
     if isinstance(result, str):
         return CommandResult(result)
     return result
-
-
-def statement_name(node: type) -> str:
-    """`CreatePolicy` -> `CREATE POLICY`."""
-    words: list[str] = []
-    for character in node.__name__:
-        if character.isupper() and words:
-            words.append(" ")
-        words.append(character.upper())
-    return "".join(words)

@@ -240,3 +240,13 @@ OptionValue = (
     str | int | bool | NumericText | QualifiedName | TypeName | RoleSpec | tuple["OptionValue", ...]
     | Node | None
 )  # fmt: skip
+
+
+def statement_name(node: type) -> str:
+    """`CreatePolicy` -> `CREATE POLICY`."""
+    words: list[str] = []
+    for character in node.__name__:
+        if character.isupper() and words:
+            words.append(" ")
+        words.append(character.upper())
+    return "".join(words)
