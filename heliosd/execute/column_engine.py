@@ -63,23 +63,13 @@ class ColumnEngine:
         Raises `ColumnEngineError`, and after the first batch only where `streams`.
         """
         scheduler = ctx.transaction.manager.scheduler
-        while self.running >= QUERIES_MAX:
-            turn = Event()
-            self._waiting.append(turn)
-            try:
-                scheduler.wait(turn)
-            finally:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-        self.running += 1
         self.queries += 1
         cursor: _Cursor | None = None
         try:
             cursor = self._idle.pop() if self._idle else self._open(scheduler)
-            started = _in_thread(scheduler, cursor, cursor.execute, sql, tables, streams)
-            yield from started
+            yield from self._step(scheduler, cursor, cursor.execute, sql, tables, streams)
             while streams:
-                more = _in_thread(scheduler, cursor, cursor.next)
+                more = self._step(scheduler, cursor, cursor.next)
                 if not more:
                     break
                 yield from more
@@ -89,6 +79,30 @@ class ColumnEngine:
         finally:
             if cursor is not None:
                 cursor.abandon()
+
+    def _step(
+        self,
+        scheduler: Scheduler,
+        cursor: _Cursor,
+        function: Callable[..., list[Any]],
+        *arguments: Any,
+    ) -> list[Any]:
+        """One call in a thread, in its turn. Who reads slowly holds nobody up between calls."""
+        while self.running >= QUERIES_MAX:
+            turn = Event()
+            self._waiting.append(turn)
+            try:
+                scheduler.wait(turn)
+            except BaseException:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                elif self._waiting:
+                    self._waiting.pop(0).set()  # it was this one's turn: the next one's, then
+                raise
+        self.running += 1
+        try:
+            return _in_thread(scheduler, cursor, function, *arguments)
+        finally:
             self.running -= 1
             if self._waiting:
                 self._waiting.pop(0).set()

@@ -18,7 +18,7 @@ from heliosd.execute.row_program import (
 )
 from heliosd.execute.row_program_scan import use_check
 from heliosd.plan.columns import columns_of
-from heliosd.plan.nodes import Guard, Plan, Project
+from heliosd.plan.nodes import Guard, Plan
 from heliosd.plan.physical import ColumnScan
 from heliosd.plan.walk import all_plans
 

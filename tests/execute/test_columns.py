@@ -239,6 +239,27 @@ def test_cancel(forms: tuple[Any, Any]) -> None:
     assert columns.execute("SELECT sum(g) FROM c").fetchone() is not None
 
 
+def test_open_cursors_hold_nobody_up(server: Server, forms: tuple[Any, Any]) -> None:
+    """More half-read results than queries may run at once."""
+    _, columns = forms
+    columns.execute("CREATE TABLE long AS SELECT i, i % 10 AS k FROM generate_series(1, 60000) i")
+    columns.execute("ANALYZE long")
+    readers = [psycopg.connect(server.conninfo()) for _ in range(4)]
+    try:
+        for reader in readers:
+            reader.execute("SET search_path = columnar")
+            reader.execute("SET helios.column_programs = on")
+            reader.execute("DECLARE c CURSOR FOR SELECT i, k FROM long ORDER BY k, i")
+            assert reader.execute("FETCH 2 FROM c").fetchall() == [(10, 0), (20, 0)]
+        assert columns.execute("SELECT sum(k) FROM long").fetchone() == (270000,)
+        for reader in readers:
+            assert len(reader.execute("FETCH ALL FROM c").fetchall()) == 59998
+    finally:
+        for reader in readers:
+            reader.close()
+    columns.execute("DROP TABLE long")
+
+
 def test_random_queries(forms: tuple[Any, Any]) -> None:
     """The generator that PostgreSQL is compared with: rows against columns."""
     rows, columns = forms
