@@ -16,7 +16,7 @@ SECRET = "violet-Harbour-77"
 CHANGES = 200
 SEED = 20_261_125
 ROLES = ("alfa", "bravo", "charlie", "delta", "echo")
-COLUMNS = ("id", "a", "b", "c")
+COLUMNS = ("id", "a", "b")
 PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
 TABLE_PRIVILEGES = (*PRIVILEGES, "DELETE", "TRUNCATE", "TRIGGER")
 
