@@ -151,7 +151,10 @@ def function_rows(
         if isinstance(function, SetReturningCall):
             code = set_code(c, function, flow)
             is_row = _gives_rows(c, function, width)
-            wrap = scan_functions.records if is_row else scan_functions.single
+            wrap: Any = scan_functions.records if is_row else scan_functions.single
+            if is_row and function.type != RECORD:
+                # an element of a row type may be NULL
+                wrap = partial(scan_functions.records_or_null, width)
             if function.function.oid >= FIRST_NORMAL_OID:
                 wrap = _routine_wrap(c, function, width)
             sources.append(f"{c.slot(wrap)}({code.text})")
