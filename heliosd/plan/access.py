@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from heliosd.catalog.objects import Index, SystemView, Table
 from heliosd.catalog.objects import Sequence as SequenceObject
 from heliosd.plan.columns import expression_rels
+from heliosd.plan.expression_facts import BYTE_ORDER, like_range
 from heliosd.plan.nodes import SubPlan
 from heliosd.plan.physical import (
     Estimate,
@@ -55,6 +56,7 @@ ONE_KEY: Final = 0.01
 call, which no scan of a small table can beat."""
 CHECK: Final = 0.01
 
+TEXT: Final = 25
 _COMMUTED: Final = {"=": "=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 # Types whose key values compare alike, so that one may look up the other.
 _FAMILIES: Final = (
@@ -95,13 +97,17 @@ class KeyColumn:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """A predicate that a key column can serve: `operator` is = < <= > >= in, any or null."""
+    """A predicate that a key column can serve: `operator` is = < <= > >= in, any or null.
+
+    `lossy`: the key gives more rows than the predicate lets through, so it is tested as well.
+    """
 
     predicate: Expr
     operand: Expr
     operator: str
     value: Expr | None = None
     values: tuple[Expr, ...] = ()
+    lossy: bool = False
 
 
 def table_paths(scan: Scan, more: Sequence[Expr], context: TableContext) -> Iterator[Physical]:
@@ -196,6 +202,7 @@ def _index_path(
     keys = key_columns(table, index, rel, context)
     points: list[KeyPoint] = []
     used: list[Expr] = []
+    lossy: list[Expr] = []
     low: KeyBound | None = None
     high: KeyBound | None = None
     for key in keys:
@@ -219,9 +226,13 @@ def _index_path(
             assert bound.value is not None
             if bound.operator[0] == ">" and low is None:
                 low = KeyBound(bound.value, len(bound.operator) == 2)
-                used.append(bound.predicate)
             elif bound.operator[0] == "<" and high is None:
                 high = KeyBound(bound.value, len(bound.operator) == 2)
+            else:
+                continue
+            if bound.lossy:
+                lossy.append(bound.predicate)
+            if not any(bound.predicate is u for u in used):
                 used.append(bound.predicate)
         break
     fraction = selectivity((*used, *implied), context.facts)
@@ -235,7 +246,8 @@ def _index_path(
     if unique:
         reached = min(reached, combinations) if combinations > 1 else 1.0
         wanted = min(wanted, reached)
-    remaining = tuple(p for p in predicates if not any(p is u for u in used))
+    exact = [u for u in used if not any(u is each for each in lossy)]
+    remaining = tuple(p for p in predicates if not any(p is u for u in exact))
     remaining = tuple(p for p in remaining if not (implied and p in implied))
     if index.primary or not index.tree_id:
         cost = DESCEND * combinations + reached * SCAN_ROW
@@ -266,6 +278,17 @@ def usable_forms(predicate: Expr, rel: int) -> Iterator[Usable]:
                 yield Usable(predicate, left, name, right)
             if rel not in expression_rels(left) and is_steady(left):
                 yield Usable(predicate, right, _COMMUTED[name], left)
+        case Call(arguments=(left, Const(value=str() as pattern))) if (
+            predicate.target.name == "~~"
+            and left.type == TEXT
+            and predicate.input_collation in BYTE_ORDER
+            and rel in expression_rels(left)
+        ):
+            prefix, after = like_range(pattern)
+            if prefix:
+                yield Usable(predicate, left, ">=", Const(prefix, TEXT), lossy=True)
+            if after:
+                yield Usable(predicate, left, "<", Const(after, TEXT), lossy=True)
         case InList() if not predicate.negated and predicate.operator.name == "=":
             if all(rel not in expression_rels(i) and is_steady(i) for i in predicate.items):
                 yield Usable(predicate, predicate.argument, "in", None, predicate.items)

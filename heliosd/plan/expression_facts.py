@@ -37,6 +37,8 @@ from heliosd.sql.bound.walk import children, walk
 from heliosd.types.facts import function_facts
 from heliosd.types.registry import SqlOperator
 
+BYTE_ORDER: Final = frozenset({0, 100, 950, 951})
+"""Collations that order by code point: none, the database's, "C" and "POSIX"."""
 CHEAP_NODES: Final = 8
 """An expression of at most this many nodes may be computed twice instead of kept."""
 
@@ -143,3 +145,28 @@ def contains(expression: Expr, wanted: type[Expr]) -> bool:
     return isinstance(expression, wanted) or any(
         contains(child, wanted) for child in children(expression)
     )
+
+
+def like_range(pattern: str) -> tuple[str, str]:
+    """(least text, first text beyond) of what is LIKE a pattern; "" where there is no bound."""
+    prefix = ""
+    escaped = False
+    for character in pattern:
+        if escaped:
+            prefix += character
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character in "%_":
+            break
+        else:
+            prefix += character
+    after = prefix
+    while after and ord(after[-1]) >= 0x10FFFF:
+        after = after[:-1]
+    if after:
+        following = ord(after[-1]) + 1
+        # The code points between are no characters.
+        following = 0xE000 if 0xD800 <= following < 0xE000 else following
+        after = after[:-1] + chr(following)
+    return prefix, after

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from heliosd.plan.columns import expression_rels
+from heliosd.plan.expression_facts import like_range
 from heliosd.plan.nodes import SubPlan
 from heliosd.sql.bound import (
     And,
@@ -209,7 +210,7 @@ def _call(predicate: Call, facts: Facts) -> float:
     if name in RANGES:
         return _range(name, left, right, facts)
     if name in _MATCHES:
-        return MATCH_DEFAULT
+        return _match(name, left, right, facts)
     return OTHER_DEFAULT
 
 
@@ -233,6 +234,22 @@ def _equal(left: Expr, right: Expr | None, facts: Facts) -> float:
     if known.distinct:
         return (1.0 - known.null_fraction) / max(known.distinct, 1.0)
     return min(EQUAL_DEFAULT, 10.0 / max(known.rows, 10.0))
+
+
+def _match(name: str, left: Expr, right: Expr, facts: Facts) -> float:
+    """LIKE with a prefix: the share between its bounds, if there is a histogram."""
+    known = facts.of(left)
+    if name != "~~" or known is None or known.statistics is None:
+        return MATCH_DEFAULT
+    if not isinstance(right, Const) or not isinstance(right.value, str):
+        return MATCH_DEFAULT
+    prefix, after = like_range(right.value)
+    if not prefix or not after:
+        return MATCH_DEFAULT
+    low, high = _share_below(known.statistics, prefix), _share_below(known.statistics, after)
+    if low is None or high is None:
+        return MATCH_DEFAULT
+    return max(0.0001, min(1.0, high - low))
 
 
 def _common_frequency(statistics: ColumnStatistics, wanted: Const) -> float | None:

@@ -25,6 +25,9 @@ def connection(server: Server) -> Iterator[psycopg.Connection]:
         made.execute("CREATE INDEX t_k ON t (k)")
         made.execute("CREATE INDEX t_s ON t (lower(s))")
         made.execute("CREATE INDEX t_part ON t (f) WHERE k > 50")
+        made.execute("ALTER TABLE t ADD COLUMN w text")
+        made.execute("UPDATE t SET w = 'w' || id")
+        made.execute("CREATE INDEX t_w ON t (w)")
         made.execute("CREATE TABLE u (id int PRIMARY KEY, t_id int REFERENCES t)")
         made.execute("INSERT INTO u SELECT g, g FROM generate_series(1, 50) g")
         made.execute("ANALYZE")
@@ -45,6 +48,8 @@ def plan(connection: psycopg.Connection, statement: str) -> str:
         ("SELECT * FROM t WHERE lower(s) = 's7'", "Index Scan using t_s on t"),
         ("SELECT * FROM t WHERE f > 1400 AND k > 60", "Index Scan using t_part on t"),
         ("SELECT * FROM t WHERE f > 10 OR k = 1", "Seq Scan on t"),
+        ("SELECT * FROM t WHERE w LIKE 'w12%'", "Index Scan using t_w on t"),
+        ("SELECT * FROM t WHERE w LIKE '%w12'", "Seq Scan on t"),
         ("SELECT * FROM t ORDER BY id DESC LIMIT 1", "Seq Scan Backward on t"),
         ("SELECT * FROM t ORDER BY s LIMIT 1", "Sort"),
         ("SELECT u.id FROM u JOIN t ON t.id = u.t_id", "Index Scan using t_pkey on t"),
