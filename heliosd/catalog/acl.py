@@ -208,14 +208,6 @@ def privileges_held(catalog: Catalog, role: int, obj: CatalogObject) -> str:
     return held
 
 
-def options_held(catalog: Catalog, role: int, obj: CatalogObject) -> str:
-    """All letters that a role may grant on; the owner's rights bring them all."""
-    if obj.owner in roles_of(catalog, role):
-        rule = KINDS[kind_of(type(obj))]
-        return rule.letters + rule.extra
-    return held_options(current_acl(catalog, obj), roles_of(catalog, role))
-
-
 def _granted_type(catalog: Catalog, obj: TypeObject) -> TypeObject:
     """A multirange has the privileges of its range."""
     if obj.kind == "m":

@@ -1,6 +1,6 @@
 """300 random worlds of roles and grants, on heliosd and on PostgreSQL 15: no answer may differ.
 
-Eight worlds run in `make test`, all of them in `make soak`. To look at one:
+Six worlds run in `make test`, all of them in `make soak`. To look at one:
 `pytest tests/security/test_privileges_differential.py -k "world[17]" --override-ini addopts=`.
 """
 
@@ -18,7 +18,7 @@ from tests.server import Server
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 WORLDS_TOTAL = 300
-WORLDS_IN_TEST = 8
+WORLDS_IN_TEST = 6
 
 
 class Side:

@@ -19,7 +19,6 @@ from heliosd.catalog.objects import (
     Schema,
     SystemView,
     Table,
-    TypeObject,
     View,
 )
 from heliosd.catalog.objects import Sequence as SequenceObject
@@ -320,11 +319,3 @@ def _is_of(kind: ObjectKind, obj: CatalogObject) -> bool:
         return False
     is_procedure = getattr(obj, "kind", "f") == "p"
     return kind is ObjectKind.ROUTINE or is_procedure == (kind is ObjectKind.PROCEDURE)
-
-
-def type_grantable(session: SessionServices, oid: int) -> Grantable | None:
-    """The type whose USAGE counts for a type: an array's element, a multirange's range."""
-    obj = session.catalog.by_oid(oid) or session.catalog.owner_of_part(oid)
-    if isinstance(obj, TypeObject):
-        return of_object(obj)
-    return None
