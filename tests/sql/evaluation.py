@@ -32,6 +32,9 @@ class Evaluation:
     def clock_us(self) -> int:
         return self.transaction_us
 
+    def notice(self, severity: str, message: str, *, sqlstate: str = "00000") -> None:
+        """Nobody listens."""
+
     def check_interrupts(self) -> None:
         return
 
