@@ -289,5 +289,8 @@ def change_database_owner(session: SessionServices, name: str, spec: RoleSpec) -
         return
     require_owner(session, database)
     require_new_owner(session, database, owner)
+    me = session.catalog.of_kind(Role, current_role_oid(session))
+    if me is None or not (me.create_db or me.superuser):
+        raise SqlError("42501", "permission denied to change owner of database")
     grants = replace_role(database.acl, database.owner, owner.oid)
     session.catalog_edit().replace(database, replace(database, owner=owner.oid, acl=grants))
