@@ -259,7 +259,7 @@ class Catalog:
         """A schema of this database; `pg_temp` is the session's temporary one."""
         if name == "pg_temp":
             return self.of_kind(Schema, self.temporary_schema) if self.temporary_schema else None
-        found = self.by_name((SCHEMA, self.database.oid, name)) or self.by_name((SCHEMA, 0, name))
+        found = self.by_name((SCHEMA, self._database.oid, name)) or self.by_name((SCHEMA, 0, name))
         return found if isinstance(found, Schema) else None
 
     def require_schema(self, name: str, position: int = 0) -> Schema:
@@ -425,14 +425,14 @@ class Catalog:
         databases = self.shared.state.databases
         for layer in (
             databases.get(0, {}),
-            databases.get(self.database.oid, {}),
+            databases.get(self._database.oid, {}),
             self.local.objects,
         ):
             for oid, obj in list(layer.items()):
                 if isinstance(obj, kind) and oid not in changed:
                     yield obj
         for changed_obj in list(changed.values()):
-            if isinstance(changed_obj, kind) and changed_obj.database in (0, self.database.oid):
+            if isinstance(changed_obj, kind) and changed_obj.database in (0, self._database.oid):
                 yield changed_obj
 
     def dependents(self, oid: int) -> list[CatalogObject]:
