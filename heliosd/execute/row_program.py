@@ -107,6 +107,8 @@ class ProgramCompiler:
         self.counts: dict[int, NodeClock] | None = None
         """EXPLAIN ANALYZE's clocks by the node's identity; None: nothing is counted."""
         self.is_timed = True
+        self.first_keys: dict[int, str] = {}
+        """Names that hold the key at which a whole scan begins (a skipped OFFSET), by its node."""
         self.cells = 0
         self.ctes: dict[int, tuple[int, str | None, tuple[Var, ...]]] = {}
         """WITH query number -> (cell, the call that makes its rows, its outputs)."""

@@ -71,7 +71,8 @@ def produce_seq_scan(
         consume = _filtered(c, taken, consume)
         consume = _sampled(c, sample, flow, consume)
     columns = wanted_columns(node.rel, needed, node.predicates)
-    scan_tree(c, node.rel, table, columns, "None", "None", "", needed, node, flow, consume)
+    low = c.first_keys.get(id(node), "None")
+    scan_tree(c, node.rel, table, columns, low, "None", "", needed, node, flow, consume)
 
 
 def _filtered(c: ProgramCompiler, predicates: Sequence[Expr], consume: Consume) -> Consume:

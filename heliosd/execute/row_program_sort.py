@@ -8,6 +8,7 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
 
+from heliosd.catalog.objects import Table
 from heliosd.execute import loops, scan_functions
 from heliosd.execute.expressions import Code, local
 from heliosd.execute.row_program import (
@@ -24,10 +25,19 @@ from heliosd.execute.row_program import (
     unpacking,
 )
 from heliosd.execute.row_program_hash import hash_key
+from heliosd.execute.row_program_scan import use_snapshot
 from heliosd.execute.row_program_source import set_code
 from heliosd.execute.spill import Sorter
 from heliosd.plan.columns import ColumnKey
-from heliosd.plan.physical import Distinct, Filter, Limit, Project, ProjectSet, Sort
+from heliosd.plan.physical import (
+    Distinct,
+    Filter,
+    Limit,
+    Project,
+    ProjectSet,
+    SeqScan,
+    Sort,
+)
 from heliosd.sql.bound import SetReturningCall, SortKey
 from heliosd.types.oids import FIRST_NORMAL_OID
 from heliosd.types.record import RecordShape
@@ -218,6 +228,7 @@ def produce_limit(
         offset = c.module.name("v")
         text = compiler.value(node.offset).text
         writer.line(f"{offset} = {c.slot(loops.offset_count)}({text})")
+        _skip(c, node, offset, flow)
     if limit is not None:
         with writer.block(f"if {limit} == 0:"):
             flow.stop()
@@ -258,6 +269,22 @@ def produce_limit(
 
     read = needed | needed_by(k.expression for k in node.ties)
     c.produce(node.input, read, flow, inside)
+
+
+def _skip(c: ProgramCompiler, node: Limit, offset: str, flow: Flow) -> None:
+    """OFFSET over a whole table in key order begins at the key that has that place."""
+    below = node.input
+    while isinstance(below, Project):
+        below = below.input
+    if not isinstance(below, SeqScan) or below.predicates or below.reverse or below.rel.sample:
+        return
+    table = below.rel.table
+    if not isinstance(table, Table) or node.ties:
+        return
+    first = c.first_keys[id(below)] = c.module.name("v")
+    use_snapshot(flow.writer)
+    call = f"{c.slot(scan_functions.skipped)}(snapshot, {table.tree_id}, {offset})"
+    flow.writer.line(f"{first}, {offset} = {call}")
 
 
 def produce_distinct(

@@ -7,6 +7,7 @@ from itertools import count, zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from helios_storage.snapshot import Snapshot
     from heliosd.catalog.objects import Sequence, SystemView
     from heliosd.execute.context import ExecutionContext
 
@@ -20,6 +21,21 @@ def sequence_rows(sequence: Sequence, ctx: ExecutionContext) -> Iterable[tuple[A
     """A sequence read as a relation: last_value, log_cnt, is_called."""
     last = ctx.services.view_context.server.sequence_value(sequence.store_id)
     yield (sequence.start if last is None else last, 0, last is not None)
+
+
+SKIPPED_ROWS_MIN = 256
+"""Fewer rows are read faster than they are skipped."""
+
+
+def skipped(snapshot: Snapshot, tree_id: int, offset: int) -> tuple[Any, int]:
+    """(key of the first wanted row, rows still to pass over) of a whole scan with an OFFSET.
+
+    O(log n): the tree counts its rows. (None, offset): from the start; past the end, all remain.
+    """
+    if offset < SKIPPED_ROWS_MIN:
+        return None, offset
+    found = snapshot.nth(tree_id, offset, ())
+    return (None, offset) if found is None else (found[0], 0)
 
 
 def single(values: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:

@@ -45,6 +45,19 @@ def test_like_by_its_prefix(connection: Any, pattern: str) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("offset", [0, 3, 255, 256, 900, 2014, 2015, 2016, 99999])
+def test_offset_by_count(connection: Any, offset: int) -> None:
+    """Whole tables in key order, own changes included: the rows that a list would give."""
+    ids = [row[0] for row in connection.execute("SELECT id FROM plain ORDER BY id")]
+    query = f"SELECT id FROM plain ORDER BY id OFFSET {offset} LIMIT 4"
+    assert [row[0] for row in connection.execute(query)] == ids[offset : offset + 4]
+    with connection.transaction(force_rollback=True):
+        connection.execute("DELETE FROM plain WHERE id % 7 = 1")
+        connection.execute("INSERT INTO plain VALUES (2000000, 'z'), (-1, 'a')")
+        ids = [row[0] for row in connection.execute("SELECT id FROM plain ORDER BY id")]
+        assert [row[0] for row in connection.execute(query)] == ids[offset : offset + 4]
+
+
 def test_bounds() -> None:
     assert like_range("ab%") == ("ab", "ac")
     assert like_range("a\\%b_") == ("a%b", "a%c")
