@@ -7,12 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from heliosd.errors import SqlError
-from heliosd.types.template_datetime import (
-    Piece,
-    ordinal_suffix,
-    roman_month,
-    split_template,
-)
 from heliosd.types.calendar import (
     JULIAN_2000,
     MONTHS,
@@ -30,6 +24,12 @@ from heliosd.types.calendar import (
 )
 from heliosd.types.context import EvalContext
 from heliosd.types.declare import Forms
+from heliosd.types.template_datetime import (
+    Piece,
+    ordinal_suffix,
+    roman_month,
+    split_template,
+)
 
 forms: Final = Forms()
 
