@@ -467,6 +467,10 @@ def _set_operation(c: ColumnPlans, plan: nodes.SetOperation) -> Source:
 def _side(c: ColumnPlans, plan: Plan, width: int) -> tuple[str, list[ColumnExpr]]:
     rel: Any = plan
     source = c.source(plan)
+    while not hasattr(rel, "rel"):  # tests and orders over the side keep its columns
+        rel = getattr(rel, "input", None)
+        if rel is None:
+            raise NotInColumns
     outputs = [source.columns[(rel.rel, i)] for i in range(width)]
     for output in outputs:
         if output.finish or output.scale_sql or output.type == forms.FLOAT8:

@@ -37,6 +37,11 @@ SCHEMA = (
 )
 QUERIES = (
     (
+        "SELECT count(*) FROM (SELECT * FROM ((SELECT o.c FROM c LEFT JOIN o ON c.id = o.c EXCEPT "
+        "ALL SELECT g FROM c) EXCEPT SELECT DISTINCT g FROM c WHERE id > 9) u(k) WHERE EXISTS "
+        "(SELECT 1 FROM c x WHERE k IS DISTINCT FROM x.g)) z"
+    ),
+    (
         "SELECT count(*), count(n), sum(n), avg(n), min(n), max(n), sum(g), avg(g), sum(h), avg(h) "
         "FROM c"
     ),
