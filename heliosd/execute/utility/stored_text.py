@@ -242,9 +242,7 @@ def attribute_reference(catalog: Catalog, node: FieldSelect) -> Reference | None
     made = catalog.by_oid(node.argument.type)
     if not isinstance(made, TypeObject):
         return None
-    attnum = next(
-        (c.attnum for c in made.columns if c.name == node.name and not c.dropped), 0
-    )
+    attnum = next((c.attnum for c in made.columns if c.name == node.name and not c.dropped), 0)
     return Reference(made.oid, attnum) if attnum else None
 
 
