@@ -214,7 +214,7 @@ class Hub:
         else:
             self._loop.call_soon_threadsafe(function)
 
-    def post_after(self, seconds: float, function: Callable[[], None]) -> None:
+    def post_after(self, seconds: float, function: Callable[[], object]) -> None:
         """Run `function` on the loop after that long."""
         self._loop.call_later(seconds, function)
 

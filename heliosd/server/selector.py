@@ -27,8 +27,10 @@ class SpinningSelector(selectors.EpollSelector):
         super().__init__()
         self._sleeps = 0  # so many come without a spin
         self._sleeps_next = 1
-        self.on_idle: Callable[[], None] | None = None
-        """Called when nothing is ready, before the loop waits: last chance for what was put off."""
+        self.on_idle: Callable[[], bool] | None = None
+        """Called when nothing is ready, before the loop waits: last chance for what was put off.
+
+        True: something was done, and may have left callbacks behind, so the loop must not sleep."""
 
     def select(self, timeout: float | None = None) -> Ready:
         """See `selectors.BaseSelector.select`."""
@@ -36,8 +38,8 @@ class SpinningSelector(selectors.EpollSelector):
         ready = poll(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        if self.on_idle is not None:
-            self.on_idle()
+        if self.on_idle is not None and self.on_idle():
+            return poll(0)
         if self._sleeps:
             self._sleeps -= 1
             return poll(timeout)

@@ -117,7 +117,7 @@ class Commits:
         self._closed = False
         self._posted = False
         self._gathers = False  # a sync waits for more commits
-        self.defer: Callable[[Callable[[], None]], None] | None = None
+        self.defer: Callable[[Callable[[], object]], None] | None = None
         """Calls back after about 0.4 ms; None: syncs do not wait for more commits."""
         self.writers: Callable[[], int] = int  # transactions that have written and will end
         self.is_alone: Callable[[], bool] = bool  # whether one client is all there is
@@ -219,10 +219,12 @@ class Commits:
             self._gathers = True
             self.defer(self.hurry)
 
-    def hurry(self) -> None:
-        """Begin the sync that waits for more commits."""
-        if self._gathers and self._in_flight is None:
-            self.start_sync(holds_loop=True)
+    def hurry(self) -> bool:
+        """Begin the sync that waits for more commits; False when none does."""
+        if not self._gathers or self._in_flight is not None:
+            return False
+        self.start_sync(holds_loop=True)
+        return True
 
     def start_sync_if_idle(self) -> None:
         """Begin a sync for what is queued without a publication (parts, sequences)."""

@@ -64,7 +64,7 @@ def test_set_then_show(name: str, text: str, shown: str) -> None:
         ("row_security", "o", "22023"),
         ("TimeZone", "Mars/Olympus", "22023"),
         ("client_encoding", "klingon", "22023"),
-        ("client_encoding", "LATIN1", "0A000"),
+        ("client_encoding", "EUC_TW", "0A000"),
         ("standard_conforming_strings", "off", "0A000"),
         ("password_encryption", "md5", "0A000"),
         ("session_replication_role", "origin", "42501"),
