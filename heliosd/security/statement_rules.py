@@ -56,7 +56,9 @@ RULES: Final[Mapping[str, StatementRule]] = MappingProxyType(
         ),
         "Copy": StatementRule("SELECT, or INSERT", "copy guarded.t to stdout"),
         "Truncate": _ddl("TRUNCATE", "truncate guarded.t"),
-        "LockTable": StatementRule("a privilege to change, or to read", "begin; lock table guarded.t"),
+        "LockTable": StatementRule(
+            "a privilege to change, or to read", "begin; lock table guarded.t"
+        ),
         "Explain": StatementRule("what the statement needs", "explain select * from guarded.t"),
         "Prepare": StatementRule(
             "what the statement needs, when it is executed", "prepare x as select * from guarded.t"

@@ -190,7 +190,7 @@ def test_merge_keeps_off_hidden_rows(admin: Any) -> None:
             try:
                 tag = admin.execute(f"{merge}{action}").statusmessage
             except psycopg.Error as error:
-                assert error.sqlstate in ("0A000", "42501")  # noqa: PT017
+                assert error.sqlstate in ("0A000", "42501")
             else:
                 assert tag == "MERGE 0"
     found = admin.execute("SELECT code FROM rt.guarded ORDER BY id").fetchall()

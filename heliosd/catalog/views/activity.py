@@ -193,7 +193,9 @@ def pg_stats(ctx: ViewContext) -> Iterator[Row]:
             column = table.column(found.attnum)
             if column.dropped or not has_column_privilege(catalog, role, table, column, SELECT):
                 continue
-            if found.attnum in masks_of(catalog, table) and not has_unmask(catalog, role, table, column):
+            if found.attnum in masks_of(catalog, table) and not has_unmask(
+                catalog, role, table, column
+            ):
                 found = ColumnStatistics(attnum=found.attnum)
             yield (
                 schema, table.name, column.name, False, found.null_fraction, found.width,

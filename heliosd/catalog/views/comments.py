@@ -109,7 +109,6 @@ def pg_depend(ctx: ViewContext) -> Iterator[Row]:
                     kind = "i" if relation.internal else "a"
                     yield (PG_CLASS, relation.oid, 0, PG_CLASS, owned.oid, owned.attnum, kind)
 
-
     for made in ctx.catalog.objects(TypeObject):
         yield from _of_type(made)
 

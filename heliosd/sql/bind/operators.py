@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from heliosd.sql.tree.expressions import InList as InListTree
     from heliosd.types.registry import SqlOperator
 
-_COMPARISONS = frozenset(
-    {"=", "<>", "<", "<=", ">", ">=", "~<~", "~<=~", "~>~", "~>=~"}
-)
+_COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">=", "~<~", "~<=~", "~>~", "~>=~"})
 RECORD = 2249
 
 
@@ -270,9 +268,11 @@ def _is_null(expression: Expr) -> bool:
 
 def is_row(state: BindState, expression: Expr) -> bool:
     """Whether `IS NULL` looks at the fields."""
-    return isinstance(expression, RowConstructor | WholeRow) or (
-        expression.type != UNKNOWN and state.resolver.kind(expression.type) in ("c",)
-    ) or expression.type == 2249
+    return (
+        isinstance(expression, RowConstructor | WholeRow)
+        or (expression.type != UNKNOWN and state.resolver.kind(expression.type) in ("c",))
+        or expression.type == 2249
+    )
 
 
 def bind_quantified(level: Level, tree: QuantifiedComparison) -> Expr:

@@ -428,7 +428,7 @@ class Update:
 
 @node
 class Delete:
-    """DELETE. `rel` is the row; `using` the other rels; `guard`, `check_as`, `reads`: as in Update."""
+    """DELETE. `rel` is the row; `using` the other rels; the rest as in Update."""
 
     table: Table
     rel: int
