@@ -168,8 +168,8 @@ def _comments(ctx: ViewContext, kind: type[CatalogObject], catalog_oid: int) -> 
 
 @catalog_view("pg_shdepend")
 def pg_shdepend(ctx: ViewContext) -> Iterator[Row]:
-    """Who owns what in this database (`o`), and whom policies name (`r`): for tools that look before
-    DROP ROLE."""
+    """Who owns what in this database (`o`), and whom policies name (`r`): for tools that look
+    before DROP ROLE."""
     for relation in ctx.catalog.objects(Relation):
         if relation.owner != BOOTSTRAP_ROLE_OID and not isinstance(
             relation, IndexRelation | SystemView
