@@ -19,6 +19,7 @@ from heliosd.catalog.objects import (
 )
 from heliosd.errors import SqlError
 from heliosd.execute.utility.alter_constraints import add_constraint
+from heliosd.execute.utility.alter_types import refuse_row_in_use
 from heliosd.execute.utility.choose_names import choose_name, relation_taken
 from heliosd.execute.utility.columns import (
     COLUMNS_MAX,
@@ -99,6 +100,8 @@ def add_column(session: SessionServices, oid: int, command: tree.AddColumn) -> N
         raise SqlError("54011", f"tables can have at most {COLUMNS_MAX} columns")
     new = define_column(session, definition, len(table.columns) + 1, table.name)
     column, bound = _complete(session, table, new)
+    if bound is not None:
+        refuse_row_in_use(session, table)
     if bound is None or (not column.generated and not bound.is_volatile):
         _widen(session, table, column, new.default or _domain_fill(session, table, column))
     else:
@@ -270,6 +273,8 @@ def change_type(session: SessionServices, oid: int, command: tree.AlterColumnTyp
     if column.identity:
         _retype_identity(session, table, column, type_oid)
     _refuse_dependent_views(session, table, column)
+    if type_oid != column.type_oid:
+        refuse_row_in_use(session, table)
     check_using(session, table, command.using, changed)
     changed = _converted_default(session, table, column, changed)
     expressions = _kept(table)

@@ -256,6 +256,20 @@ def _refuse_inside(session: SessionServices, table: Table, wanted: set[int]) -> 
             )
 
 
+def refuse_row_in_use(session: SessionServices, table: Table) -> None:
+    """0A000 where rows of the table rest in a column: they cannot change with it."""
+    for other in session.catalog.objects(Table):
+        for column in other.live_columns:
+            if column.type_oid >= FIRST_NORMAL_OID and _holds(
+                session.catalog.types.type(column.type_oid), {table.row_type}
+            ):
+                raise SqlError(
+                    "0A000",
+                    f'cannot alter table "{table.name}" because column '
+                    f'"{other.name}.{column.name}" uses its row type',
+                )
+
+
 def _holds(kind: SqlType, wanted: set[int]) -> bool:
     if kind.oid in wanted:
         return True
