@@ -221,7 +221,7 @@ class SettingsRegistry(Mapping[str, Setting[Any]]):
         for room in rooms:
             for item in vars(room).values():
                 if isinstance(item, Setting):
-                    key = item.name.lower()
+                    key = item.key
                     assert key not in found, f"setting {key} is declared twice"
                     found[key] = item
         self._by_name = MappingProxyType(found)

@@ -41,7 +41,7 @@ class ServerConfiguration:
 
     def value(self, setting: Setting[Value]) -> Value:
         """The typed value in force."""
-        return cast(Value, self.values.get(setting.name.lower(), setting.default))
+        return cast(Value, self.values.get(setting.key, setting.default))
 
     def lines(self) -> list[str]:
         """One line a setting of the server: name = value  (source); secrets hidden."""
@@ -71,11 +71,11 @@ def load_configuration(
 
     def put(setting: Setting[Any], text: str, source: str) -> None:
         try:
-            values[setting.name.lower()] = setting.parse(text)
+            values[setting.key] = setting.parse(text)
         except SqlError as error:
             shown = "its value is refused" if setting.secret else error.message
             raise ConfigurationError(f"{source}: {shown}") from None
-        sources[setting.name.lower()] = source
+        sources[setting.key] = source
 
     for name, text in _toml_items(toml_path):
         if name not in by_attribute:

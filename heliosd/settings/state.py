@@ -91,7 +91,7 @@ class SessionSettingsState:
 
     def force(self, setting: Setting[Value], value: Value, *, local: bool = False) -> None:
         """Set a value that the server itself decides (internal settings too)."""
-        self._put(setting.name.lower(), value, local=local)
+        self._put(setting.key, value, local=local)
 
     def reset(self, name: str, *, superuser: bool = False) -> None:
         """RESET name: back to the session's start value."""

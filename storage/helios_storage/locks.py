@@ -191,13 +191,6 @@ class LockManager:
                 found += [key for key in keys if strength_of(key) >= 0]
         return found
 
-    def row_holders(self, tree_id: int, key: Key) -> list[int]:
-        """pids of who holds any lock on a row: for reports."""
-        hold = self._rows.get(tree_id, {}).get(key)
-        if hold is None:
-            return []
-        return [hold[0].pid] if type(hold) is tuple else [owner.pid for owner in hold.holders]
-
     def release_rows(self, owner: LockOwner, keep: int = 0) -> None:
         """Release the row locks that `owner` took after its first `keep`."""
         log = owner.row_log

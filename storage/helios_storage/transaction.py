@@ -259,10 +259,6 @@ class Transaction:
             return read_whole(leaf, at, tree.spec, pages)
         return reader.read(leaf, at, tree.spec, pages)
 
-    def newest_many(self, tree_id: int, keys: Sequence[Key]) -> list[Row | None]:
-        """`newest` for many keys."""
-        return [self.newest(tree_id, key) for key in keys]
-
     def _find_newest(self, tree_id: int, key: Key) -> tuple[TreeRoot, Leaf, int] | None:
         """Where the newest committed version of a row is. May suspend."""
         roots = self.roots
